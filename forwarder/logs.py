@@ -17,6 +17,9 @@ EVENTS: dict[str, str] = {
     "daemon.started": "The daemon runs; fields name its sources, sinks and journal.",
     "daemon.stopping": "A stop was asked for; what is in flight is finished within the grace.",
     "daemon.stopped": "The daemon has stopped.",
+    "process.failed": "A fault of the program ended the process with status 70; the traceback is in the line.",
+    "secret.changed": "The file of a secret has changed; the new value is used from now on.",
+    "secret.unreadable": "The file of a secret changed and cannot be read; the last good value stays in use.",
 }
 """Dotted event name to what it means, for operators."""
 

@@ -1,0 +1,28 @@
+"""``forwarder config``: the effective configuration, or the reference of all there is."""
+
+from typing import Annotated
+
+import typer
+
+from forwarder.cli.context import settings_of
+
+
+def config(
+    ctx: typer.Context,
+    reference: Annotated[
+        bool,
+        typer.Option("--reference", help="Print the reference of every variable instead, as Markdown."),
+    ] = False,
+) -> None:
+    """Print the effective configuration, secrets masked.
+
+    Each line can be pasted into an env file. A line that starts with # shows a default.
+    """
+    if reference:
+        from forwarder.settings.reference import reference_text  # noqa: PLC0415 # heavy
+
+        print(reference_text(), end="")
+        return
+    from forwarder.settings.effective import effective_text  # noqa: PLC0415 # heavy
+
+    print(effective_text(settings_of(ctx)), end="")
