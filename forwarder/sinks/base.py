@@ -74,6 +74,12 @@ class TlsSettings(BaseModel):
     tls_key_file: Path | None = Field(None, description="The key of our certificate, PEM.")
     tls_server_name: str | None = Field(None, description="Name expected in the peer's certificate.")
 
+    def forbid_tls_settings(self, why: str) -> None:
+        """For a sink's validator: raise ValueError if a TLS setting is given where no TLS is spoken."""
+        for field in TlsSettings.model_fields:
+            if getattr(self, field) is not None:
+                raise ValueError(f"{field.upper()} is given, but {why}")
+
     def tls_context(self) -> ssl.SSLContext:
         """Make a client context, TLS 1.2 or newer, names verified. Files are read now: call it at each connect.
 
@@ -87,6 +93,18 @@ class TlsSettings(BaseModel):
         except (OSError, ssl.SSLError) as error:
             raise Misconfigured(f"the TLS files cannot be used: {error}") from error
         return context
+
+
+def tls_fault(error: BaseException) -> str | None:
+    """Say what TLS minds if only the operator can mend it (trust, names, versions, our certificate), else None.
+
+    A connection cut in the middle of a handshake is an :class:`ssl.SSLError` too, and no fault of anybody's settings.
+    """
+    if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return None
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the peer's certificate is not trusted: {error.verify_message}"
+    return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
 
 
 @dataclass(frozen=True, slots=True)
