@@ -1,1 +1,1 @@
-
+"""From the journal to a sink: one worker each, which reads, filters, formats, sends, and moves the cursor."""
