@@ -1,0 +1,416 @@
+"""The gap ledger: which stretches of the log are known not to be read yet, and what one answer changes in that.
+
+Persona lists newest first, pages by cursor, filters by nothing, and may show a record late. A high-water mark alone
+loses data: crash while walking down from the top, and what lies between the last page read and the mark is skipped for
+ever. So everything that collects is one act, *fill a gap, newest first*: a poll, the first run, a restart, the end of
+an outage, a sweep (a poll with a deeper floor).
+
+This module decides and does nothing else. :func:`next_poll` and :func:`step` are pure functions of the stored state and
+of one answer; the journal carries a :class:`Changes` out in one transaction. All times are Persona's, in microseconds:
+``created-at`` of records, and "server time", the ``Date`` of an answer.
+
+Four choices go further than the plain rules:
+
+- The cursors to go back to when one is lost are kept at distances of 1, 2, 4, 8 … pages, the top always among them
+  (:func:`_remember`). So a lost cursor never has to be replaced by "the nearest known id", which a record with a wrong
+  date could place below what is still unread.
+- The run of records below the floor is counted across pages (:attr:`Gap.low_run`), so a page that was asked for
+  smaller, in the end with one record, closes a gap no sooner than a full one.
+- Two gaps merge where the newer one meets the older one's cursor itself, a record of the page; no date is asked.
+- A list that ends at a record which was known before the walk began is no hole, however young it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from forwarder.clock import SECOND
+
+BEGINNING = -(1 << 62)
+"""The lower bound of "everything": before any time that a record can bear."""
+
+RETENTION = 181 * 86400 * SECOND
+"""The shortest that "the most recent 6 months" can be: what is older may have left the list."""
+
+LOW_RUN = 10
+"""So many records in a row below the floor say that the floor was reached: a few wrong dates do not."""
+
+EMPTY_BELIEVED = 5
+"""So often must the same place look like the end, read down to anew each time, before an empty page is the end.
+
+The documented end is a null ``links.next``; a lost cursor can look empty twice in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """What is remembered of one source between any two requests."""
+
+    start: int | None = None
+    """Lower bound of what is collected; None until the first answer fixes it."""
+    head: int | None = None
+    """Newest trusted ``created-at`` that was read; None before the first page."""
+    proven: int | None = None
+    """Server time at which the last closed walk from the top was opened."""
+    swept: int | None = None
+    """The same for the last closed sweep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch of the log that is known not to be read yet, and how far the walk down through it has come."""
+
+    id: int
+    floor: int | None
+    """Down to this ``created-at``; None means the source's start, not fixed yet."""
+    based: bool
+    """Everything below the floor was read, or belongs to another open gap, when this gap was opened."""
+    mark: int
+    """The highest order of sight (``ids.n``) when it was opened: what is above was not known then."""
+    sweep: bool
+    proven_then: int | None = None
+    hole_from: int | None = None
+    started: bool = False
+    opened: int | None = None
+    """Server time at which its first page was asked for."""
+    ceil: int | None = None
+    cursor: str | None = None
+    """``page[after]`` of the next request; None is the top of the list."""
+    cursor_at: int | None = None
+    """``created-at`` of the deepest record read."""
+    back: tuple[tuple[int, str | None], ...] = ()
+    """Earlier cursors, each with the number of the page that it led to, oldest first."""
+    pages: int = 0
+    low_run: int = 0
+    pos: int = 0
+    """Records stored so far: their order within the gap, newest first."""
+    doubt: str | None = None
+    """The cursor under which the list seemed to end."""
+    doubts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record of a page, as much of it as the ledger needs."""
+
+    id: str
+    at: int | None
+    """``created-at``; None if it is missing or unusable."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageRead:
+    """Outcome of a request: a page came. *rows* are its records that have an id."""
+
+    rows: Sequence[Row]
+    next: str | None
+    server_time: int
+    asked: int
+    """Server time at which it was asked for, or earlier."""
+    empty: bool = False
+    """The answer's ``data`` was empty (a page of records without ids is not)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CursorRefused:
+    """Outcome of a request: the gap's cursor is not known (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageUnreadable:
+    """Outcome of a request for a single record: even alone it cannot be read. *older* is the nearest older known id."""
+
+    server_time: int
+    older: Row | None
+
+
+Outcome = PageRead | CursorRefused | PageUnreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A stretch that was not and will not be read; both bounds in microseconds."""
+
+    kind: Literal["lost", "unreadable"]
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A record to store: its place in the page's rows, its time for ordering, its position within the gap."""
+
+    index: int
+    at: int
+    pos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one answer changes; carried out in one transaction."""
+
+    source: SourceState
+    gap: Gap
+    state: Literal["open", "closed", "merged"] = "open"
+    merged_into: Gap | None = None
+    fresh: Sequence[Fresh] = ()
+    seen: Sequence[str] = ()
+    holes: Sequence[Hole] = field(default=())
+
+
+def next_poll(
+    source: SourceState,
+    gaps: Sequence[Gap],
+    *,
+    gap_id: int,
+    mark: int,
+    now: int,
+    lookback: int,
+    sweep_interval: int,
+) -> Gap | None:
+    """Open the gap of the next poll, or None while one of the source's open *gaps* has not been started.
+
+    *now* is server time as well as it is known; it only decides whether a sweep is due. *lookback* and
+    *sweep_interval* are microseconds.
+    """
+    if not all(gap.started for gap in gaps):
+        return None
+    floor = source.start if source.head is None else source.head
+    sweep = source.head is None  # the first walk reads everything, so it is one
+    deep = None if source.swept is None else source.swept - lookback
+    if deep is not None and source.head is not None:
+        deep = min(source.head, deep)
+        if now - (source.swept or 0) >= sweep_interval and not any(gap.sweep for gap in gaps):
+            floor, sweep = deep, True
+    if floor is not None and source.start is not None:
+        floor = max(floor, source.start)
+    return Gap(
+        id=gap_id,
+        floor=floor,
+        based=source.head is not None,
+        mark=mark,
+        sweep=sweep,
+        proven_then=source.proven,
+        hole_from=source.head if deep is None else deep,
+    )
+
+
+def choose(gaps: Sequence[Gap], *, oldest: bool) -> Gap | None:
+    """The gap to read next: the newest, so that fresh events never wait; the *oldest* in its turn."""
+    if not gaps:
+        return None
+    return min(gaps, key=_by_id) if oldest else max(gaps, key=_by_id)
+
+
+def step(
+    source: SourceState,
+    gap: Gap,
+    others: Sequence[Gap],
+    outcome: Outcome,
+    known: Mapping[str, int],
+    start_at: int,
+) -> Changes:
+    """Decide what *outcome* of a request for *gap* changes.
+
+    *others* are the source's other open gaps; *known* gives the order of first sight (``ids.n``) of those ids of the
+    page that are in the journal; *start_at* is the lower bound that is fixed by a source's first answer.
+    """
+    match outcome:
+        case CursorRefused():
+            return Changes(source, _go_back(gap))
+        case PageUnreadable():
+            return _step_over(source, gap, outcome)
+    if source.start is None:
+        source = replace(source, start=start_at)
+    gap = replace(gap, floor=source.start if gap.floor is None else max(gap.floor, source.start or BEGINNING))
+    if _repeats(gap, outcome):
+        return Changes(source, _go_back(gap))
+    if outcome.empty:
+        return _empty(source, gap, outcome)
+    return _page(source, gap, others, outcome, known)
+
+
+def _page(
+    source: SourceState,
+    gap: Gap,
+    others: Sequence[Gap],
+    page: PageRead,
+    known: Mapping[str, int],
+) -> Changes:
+    if not gap.started:
+        source, gap = _start(source, gap, page)
+    gap, fresh, seen = _take(source, gap, page, known)
+    gap = replace(gap, low_run=_low_run(gap, page))
+    if _reached_floor(source, gap, page, known):
+        return replace(_close(source, gap, page.server_time, ended=False), fresh=fresh, seen=seen)
+    if page.next is None:
+        last_known = bool(page.rows) and _is_known(page.rows[-1], gap, known)
+        closed = _close(source, gap, page.server_time, ended=not last_known)
+        return replace(closed, fresh=fresh, seen=seen)
+    for older in sorted(others, key=_by_id, reverse=True):
+        if older.id < gap.id and _caught_up(older, page):
+            return Changes(source, gap, "merged", _merge(gap, older), fresh, seen)
+    walked = replace(
+        gap,
+        back=_remember(gap.back, gap.pages, gap.cursor),
+        pages=gap.pages + 1,
+        cursor=page.next,
+        doubt=None if gap.doubt == gap.cursor else gap.doubt,
+        doubts=0 if gap.doubt == gap.cursor else gap.doubts,
+    )
+    return Changes(source, walked, fresh=fresh, seen=seen)
+
+
+def _start(source: SourceState, gap: Gap, page: PageRead) -> tuple[SourceState, Gap]:
+    trusted = [row.at for row in page.rows if row.at is not None and row.at <= page.server_time]
+    ceil = max(trusted, default=None)
+    heads = [at for at in (source.head, ceil) if at is not None]
+    source = replace(source, head=max(heads, default=None))
+    return source, replace(gap, started=True, opened=page.asked, ceil=ceil)
+
+
+def _take(
+    source: SourceState, gap: Gap, page: PageRead, known: Mapping[str, int]
+) -> tuple[Gap, list[Fresh], list[str]]:
+    """Sort the page's records into new ones and ones met again."""
+    lowest = BEGINNING if source.start is None else source.start
+    above = page.server_time if gap.cursor_at is None else gap.cursor_at
+    fresh: list[Fresh] = []
+    seen: list[str] = []
+    taken: set[str] = set()
+    pos = gap.pos
+    for index, row in enumerate(page.rows):
+        above = above if row.at is None else row.at
+        if row.id in known:
+            seen.append(row.id)
+        elif above >= lowest and row.id not in taken:
+            taken.add(row.id)
+            fresh.append(Fresh(index, above, pos))
+            pos += 1
+    return replace(gap, pos=pos, cursor_at=above if page.rows else gap.cursor_at), fresh, seen
+
+
+def _low_run(gap: Gap, page: PageRead) -> int:
+    floor = BEGINNING if gap.floor is None else gap.floor
+    run = 0
+    for row in reversed(page.rows):
+        if row.at is None or row.at >= floor:
+            return run
+        run += 1
+    return gap.low_run + run
+
+
+def _reached_floor(source: SourceState, gap: Gap, page: PageRead, known: Mapping[str, int]) -> bool:
+    if not page.rows:
+        return False
+    if not gap.based:
+        # Nothing below the floor is known, so nothing but the dates can tell: the whole page has to agree.
+        return gap.low_run >= max(LOW_RUN, len(page.rows))
+    return gap.low_run >= LOW_RUN and _is_known_tail(source, gap, page, known)
+
+
+def _is_known(row: Row, gap: Gap, known: Mapping[str, int]) -> bool:
+    """Whether the record was known when the gap was opened; what the gap itself read does not count."""
+    return known.get(row.id, gap.mark + 1) <= gap.mark
+
+
+def _is_known_tail(source: SourceState, gap: Gap, page: PageRead, known: Mapping[str, int]) -> bool:
+    last = page.rows[-1]
+    too_old = last.at is not None and source.start is not None and last.at < source.start
+    return too_old or _is_known(last, gap, known)
+
+
+def _caught_up(older: Gap, page: PageRead) -> bool:
+    """Whether the walk has read down to where *older* stands: its cursor is a record of this page."""
+    return older.cursor is not None and any(row.id == older.cursor for row in page.rows)
+
+
+def _merge(gap: Gap, older: Gap) -> Gap:
+    return replace(
+        older,
+        floor=_least(older.floor, gap.floor),
+        proven_then=_least(older.proven_then, gap.proven_then),
+        hole_from=_least(older.hole_from, gap.hole_from),
+    )
+
+
+def _close(source: SourceState, gap: Gap, server_time: int, *, ended: bool) -> Changes:
+    """Close *gap*; if the list *ended* above its floor, say what may have left it unread."""
+    holes: list[Hole] = []
+    last_at = server_time - RETENTION if gap.cursor_at is None else gap.cursor_at
+    if ended and gap.based and gap.proven_then is not None and last_at > gap.proven_then:
+        since = gap.proven_then if gap.hole_from is None else gap.hole_from
+        holes.append(Hole("lost", min(since, last_at), last_at))
+    proven = _greatest(source.proven, gap.opened)
+    swept = _greatest(source.swept, gap.opened) if gap.sweep else source.swept
+    return Changes(replace(source, proven=proven, swept=swept), gap, "closed", holes=holes)
+
+
+def _empty(source: SourceState, gap: Gap, page: PageRead) -> Changes:
+    """An empty page is not the end by itself: it is also how a lost cursor can look. Read down to it again."""
+    if not gap.started:
+        # Nothing is known of the time of its records, for it has none.
+        gap = replace(gap, started=True, opened=page.asked)
+    at = gap.cursor or ""
+    doubts = gap.doubts + 1 if gap.doubt == at else 1
+    believed = EMPTY_BELIEVED if gap.cursor is not None or gap.based else 1
+    if doubts >= believed:
+        return _close(source, gap, page.server_time, ended=True)
+    return Changes(source, replace(_go_back(gap), doubt=at, doubts=doubts))
+
+
+def _step_over(source: SourceState, gap: Gap, outcome: PageUnreadable) -> Changes:
+    """Pass an unreadable record by way of the nearest older known id; without one, the gap stays where it is."""
+    older = outcome.older
+    if older is None or older.id == gap.cursor:
+        return Changes(source, gap)
+    since = gap.cursor_at if older.at is None else older.at
+    until = outcome.server_time if gap.cursor_at is None else gap.cursor_at
+    over = replace(
+        gap,
+        started=True,
+        opened=outcome.server_time if gap.opened is None else gap.opened,
+        back=_remember(gap.back, gap.pages, gap.cursor),
+        pages=gap.pages + 1,
+        cursor=older.id,
+        cursor_at=since,
+        low_run=0,
+    )
+    since = until if since is None else min(since, until)
+    return Changes(source, over, holes=[Hole("unreadable", since, until)])
+
+
+def _repeats(gap: Gap, page: PageRead) -> bool:
+    """Whether the answer leads back to its own cursor, as if that had been ignored."""
+    if gap.cursor is None:
+        return False
+    return page.next == gap.cursor or any(row.id == gap.cursor for row in page.rows)
+
+
+def _go_back(gap: Gap) -> Gap:
+    """Continue from an earlier cursor. What is met again is known: this costs requests and nothing else."""
+    if not gap.back:
+        return replace(gap, cursor=None, pages=0, low_run=0)
+    pages, cursor = gap.back[-1]
+    return replace(gap, cursor=cursor, pages=pages, back=gap.back[:-1], low_run=0)
+
+
+def _remember(
+    back: tuple[tuple[int, str | None], ...], pages: int, cursor: str | None
+) -> tuple[tuple[int, str | None], ...]:
+    """Add the cursor of page number *pages*; of those 2^k to 2^(k+1) pages back keep the farthest."""
+    kept: dict[int, tuple[int, str | None]] = {}
+    for entry in (*back, (pages, cursor)):
+        kept.setdefault((pages + 1 - entry[0]).bit_length(), entry)
+    return tuple(kept.values())
+
+
+def _by_id(gap: Gap) -> int:
+    return gap.id
+
+
+def _least(*values: int | None) -> int | None:
+    return min((value for value in values if value is not None), default=None)
+
+
+def _greatest(*values: int | None) -> int | None:
+    return max((value for value in values if value is not None), default=None)

@@ -1,0 +1,140 @@
+"""What the journal can say of itself, read only, beside a running daemon or without one."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from forwarder.clock import format_rfc3339
+from forwarder.journal import collecting, delivering
+from forwarder.journal.file import connect_read_only, sizes_on_disk, translated
+from forwarder.journal.ledger import BEGINNING, Gap, SourceState
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of a source's log; times as RFC 3339, None where it has no bound."""
+
+    kind: str
+    since: str | None
+    until: str | None
+    read_down_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """What is collected of one source, what is open, what is lost."""
+
+    name: str
+    organization_id: str | None
+    environment_id: str | None
+    complete_from: str | None
+    complete_until: str | None
+    last_success: str | None
+    ids: int
+    open_gaps: tuple[Stretch, ...]
+    holes: tuple[Stretch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStatus:
+    """What one sink has still to get."""
+
+    name: str
+    kind: str
+    cursor: int
+    backlog_events: int
+    lag_seconds: float
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The journal's whole account."""
+
+    journal: str
+    journal_id: str
+    running: bool
+    bytes: dict[str, int]
+    sources: tuple[SourceStatus, ...]
+    sinks: tuple[SinkStatus, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``/status`` and ``forwarder status --json``."""
+        return asdict(self)
+
+
+def read_status(path: Path, *, now: int) -> Status:
+    """Read the account of the journal at *path*; *now* is the wall clock in microseconds.
+
+    :raises JournalUnavailable: there is none
+    """
+    with closing(connect_read_only(path)) as db, translated(path):
+        db.execute("BEGIN")  # one snapshot
+        journal_id, closed = db.execute("SELECT journal_id, closed FROM meta").fetchone()
+        (backlog,) = db.execute("SELECT coalesce(sum(length(body)), 0) FROM event").fetchone()
+        return Status(
+            journal=str(path),
+            journal_id=journal_id,
+            running=not closed,
+            bytes={**sizes_on_disk(path), "backlog": backlog},
+            sources=tuple(_source(db, row) for row in db.execute("SELECT * FROM source ORDER BY name").fetchall()),
+            sinks=tuple(_sink(db, row, now) for row in db.execute("SELECT * FROM sink ORDER BY name").fetchall()),
+        )
+
+
+def complete_until(state: SourceState, gaps: tuple[Gap, ...]) -> int | None:
+    """Server time up to which everything visible was read: what open gaps still cover does not count."""
+    floors = [gap.floor for gap in gaps if gap.started and gap.floor is not None]
+    if any(gap.started and not gap.based for gap in gaps):
+        return None
+    return state.proven if not floors or state.proven is None else min(state.proven, *floors)
+
+
+def _source(db: sqlite3.Connection, row: tuple[Any, ...]) -> SourceStatus:
+    source, name, organization, environment, *times = row
+    state = SourceState(*times[:4])
+    gaps = tuple(collecting.load_gaps(db, source))
+    (ids,) = db.execute("SELECT count(*) FROM ids WHERE source = ?", (source,)).fetchone()
+    holes = db.execute("SELECT kind, since, until FROM hole WHERE source = ? ORDER BY since", (source,)).fetchall()
+    return SourceStatus(
+        name=name,
+        organization_id=organization,
+        environment_id=environment,
+        complete_from=None if state.proven is None else _moment(state.start),
+        complete_until=_moment(complete_until(state, gaps)),
+        last_success=_moment(times[6]),
+        ids=ids,
+        open_gaps=tuple(
+            Stretch(
+                "sweep" if gap.sweep and gap.based else "poll",
+                _moment(gap.floor),
+                _moment(gap.ceil),
+                _moment(gap.cursor_at),
+            )
+            for gap in gaps
+        ),
+        holes=tuple(Stretch(kind, _moment(since), _moment(until)) for kind, since, until in holes),
+    )
+
+
+def _sink(db: sqlite3.Connection, row: tuple[Any, ...], now: int) -> SinkStatus:
+    name, kind, cursor, _ = row
+    backlog = delivering.backlog(db, cursor)
+    (letters,) = db.execute("SELECT count(*) FROM dead_letter WHERE sink = ?", (name,)).fetchone()
+    released = backlog.oldest_released_at
+    return SinkStatus(
+        name=name,
+        kind=kind,
+        cursor=cursor,
+        backlog_events=backlog.events,
+        lag_seconds=0.0 if released is None else max(0, now - released) / 1e6,
+        dead_letters=letters,
+    )
+
+
+def _moment(micros: int | None) -> str | None:
+    if micros is None:
+        return None
+    return "beginning" if micros <= BEGINNING else format_rfc3339(micros)
