@@ -43,7 +43,7 @@ def _options(
             exists=True,
             dir_okay=False,
             readable=True,
-            help="Read FORWARDER_… variables from this file too. One that the environment sets differently is an error.",
+            help="Read FORWARDER_… variables from this file too; the environment must not contradict it.",
         ),
     ] = None,
     version: Annotated[

@@ -20,8 +20,9 @@ def config(
     """
     if reference:
         from forwarder.settings.reference import reference_text  # noqa: PLC0415 # heavy
+        from forwarder.sinks import sink_kinds  # noqa: PLC0415 # heavy
 
-        print(reference_text(), end="")
+        print(reference_text(sink_kinds()), end="")
         return
     from forwarder.settings.effective import effective_text  # noqa: PLC0415 # heavy
 

@@ -1,0 +1,58 @@
+"""What ``forwarder check --live`` tries: one record from each source, one connection to each sink."""
+
+import asyncio
+from dataclasses import dataclass
+
+from forwarder import __version__
+from forwarder.clock import SystemClock
+from forwarder.collect.persona import PersonaApi
+from forwarder.errors import Failure
+from forwarder.metrics import Metrics
+from forwarder.settings import Settings, SinkInstance, SourceInstance
+from forwarder.sinks.base import SinkContext
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of trying one source or sink."""
+
+    name: str
+    works: bool
+    finding: str
+
+
+async def try_out(settings: Settings) -> list[Trial]:
+    """Try every source and sink, all at once; in the order of the configuration, sources first."""
+    return await asyncio.gather(
+        *(_ask(source) for source in settings.sources),
+        *(_open(sink) for sink in settings.sinks),
+    )
+
+
+async def _ask(source: SourceInstance) -> Trial:
+    """Ask for the newest record, and keep nothing of it."""
+    api = PersonaApi(source.settings, metrics=Metrics(__version__), name=source.name, clock=SystemClock())
+    try:
+        page = await api.fetch_page(None, 1)
+    except Failure as failure:
+        return Trial(source.name, works=False, finding=failure.reason)
+    finally:
+        await api.close()
+    organization = page.organization_id or "not named by Persona"
+    found = "a record" if page.records else "no record, as the log is empty"
+    return Trial(source.name, works=True, finding=f"{found}; organization {organization}, in {page.elapsed:.2f} s")
+
+
+async def _open(instance: SinkInstance) -> Trial:
+    """Open and close it, and send nothing."""
+    sink = instance.sink_class(instance.settings, SinkContext(instance.name, "check"))
+    try:
+        async with asyncio.timeout(instance.settings.timeout):
+            await sink.open()
+    except Failure as failure:
+        return Trial(instance.name, works=False, finding=failure.reason)
+    except TimeoutError:
+        return Trial(instance.name, works=False, finding=f"no answer within {instance.settings.timeout:g} s")
+    finally:
+        await sink.close()
+    return Trial(instance.name, works=True, finding=f"opened {sink.destination}")
