@@ -1,0 +1,202 @@
+"""Persona's User Audit Logs over HTTP: one request at a time, every failure named.
+
+The only file that knows how Persona is asked. It never retries, waits, logs or decides what to ask next: the collector
+does. Past it every failure is one of
+
+- ``Retryable``: the network, a time-out, a cut body, 408, 429, 5xx, an answer that is not Persona's;
+- ``CursorLost``: Persona refused the cursor;
+- ``Unreadable``: the page is too large, or its JSON cannot be read;
+- ``Misconfigured``: the key, the URL, the trust anchors or the proxy need the operator.
+
+The API key is revealed at each request and goes to the configured host alone: redirects are refused, links are never
+followed, and over plain ``http`` (a loopback host) no proxy is used, since it would be sent the key in the clear.
+"""
+
+import ssl
+from typing import Any
+from urllib.parse import quote, urlencode
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from yarl import URL
+
+from forwarder import __version__
+from forwarder.clock import Clock
+from forwarder.collect.answers import Answer, Page, named, rate_limit, read_page, read_user
+from forwarder.collect.body import ACCEPT_ENCODING, Damaged, TooLarge, read_beginning, read_body
+from forwarder.collect.budget import RateLimit
+from forwarder.collect.refusals import OK, failure
+from forwarder.collect.settings import PersonaSettings
+from forwarder.collect.unreached import unreached
+from forwarder.errors import Misconfigured, Refused, Retryable, Unreadable
+from forwarder.metrics import Metrics
+from forwarder.record import Json
+
+__all__ = ["Page", "PersonaApi", "RateLimit"]
+
+NOT_FOUND = 404
+
+_PATH = "/user-audit-logs"
+_ERROR_BODY = 64 << 10
+"""Most bytes that are read of a body that only explains a status."""
+
+# The edge's security headers alone can be longer than aiohttp's 8 KiB a line.
+_LONGEST_HEADER = 64 << 10
+
+
+class PersonaApi:
+    """One source's HTTP side. Its session is opened by the first request, and by the first after a close.
+
+    :param name: the source's configured name, for metrics and for the variables that errors name
+    """
+
+    def __init__(self, settings: PersonaSettings, *, metrics: Metrics, name: str, clock: Clock) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._name = name
+        self._variable = f"FORWARDER_{name.upper().replace('-', '_')}"
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+
+    async def fetch_page(self, cursor: str | None, size: int) -> Page:
+        """Ask for up to *size* records older than *cursor*, or for the newest where it is None.
+
+        :raises Retryable, Misconfigured, CursorLost, Unreadable: as the module's docstring says
+        """
+        query = {"page[size]": str(size)} | ({} if cursor is None else {"page[after]": cursor})
+        key = self._key()
+        answer = await self._get(f"{_PATH}?{urlencode(query)}", key)
+        if answer.status != OK:
+            raise failure(answer, variable=self._variable, cursor=cursor, key=key)
+        return read_page(answer)
+
+    async def fetch_user(self, record_id: str) -> Json | None:
+        """Return the user resource of one record, or None if Persona has none (or no longer has the record).
+
+        :raises Retryable, Misconfigured: as :meth:`fetch_page`
+        :raises Refused: Persona will not answer this for this record
+        """
+        if record_id in {".", ".."}:
+            return None  # as part of a path these would name another resource
+        key = self._key()
+        answer = await self._get(f"{_PATH}/{quote(record_id, safe='')}?include=user", key)
+        if answer.status == NOT_FOUND:
+            return None
+        if answer.status != OK:
+            problem = failure(answer, variable=self._variable, cursor=record_id, key=key)
+            raise Refused(problem.reason) if isinstance(problem, Refused) else problem
+        return read_user(answer)
+
+    async def close(self) -> None:
+        """Release the connections; closing twice, or without having asked anything, is fine."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _get(self, path: str, key: str) -> Answer:
+        """Ask once, connect to last byte within the time-out; an answer of any status is returned."""
+        session = self._session = self._session or self._open()
+        url = URL(self._settings.base_url + path, encoded=True)
+        started = self._clock.monotonic()
+        status = "error"
+        try:
+            async with session.get(
+                url,
+                headers={"Authorization": f"Bearer {key}"},
+                allow_redirects=False,
+                **_proxy(url, self._variable),
+            ) as response:
+                status = str(response.status)
+                body = await self._body(response)
+                elapsed = self._clock.monotonic() - started
+                answer = Answer(response.status, response.headers, body, self._clock.now(), elapsed)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            problem = unreached(error, variable=self._variable, seconds=self._settings.timeout)
+            if isinstance(problem, Misconfigured):
+                # The trust anchors are read again with the next session, so mending the file is enough.
+                await self.close()
+            raise problem from error
+        finally:
+            self._metrics.source_requests.labels(self._name, status).inc()
+        self._note_remaining(answer)
+        return answer
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        if response.status != OK:
+            return await read_beginning(response, _ERROR_BODY)
+        limit = self._settings.max_response_bytes
+        headers = Answer(response.status, response.headers, b"", 0, 0.0)
+        try:
+            return await read_body(response, limit)
+        except TooLarge:
+            raise Unreadable(
+                named(headers, f"the page is larger than {self._variable}_MAX_RESPONSE_BYTES ({limit} bytes)")
+            ) from None
+        except Damaged as error:
+            raise Retryable(named(headers, f"the page arrived damaged: {error}"), kind="incomplete") from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._trust()),
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
+            headers={
+                "Persona-Version": self._settings.version,
+                "Key-Inflection": "kebab",
+                "Accept": "application/json",
+                "Accept-Encoding": ACCEPT_ENCODING,
+                "User-Agent": f"persona-siem-forwarder/{__version__}",
+            },
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            max_line_size=_LONGEST_HEADER,
+            max_field_size=_LONGEST_HEADER,
+        )
+
+    def _trust(self) -> ssl.SSLContext:
+        """TLS 1.2 or newer, names verified; the trust anchors are read now."""
+        try:
+            context = ssl.create_default_context(cafile=self._settings.tls_ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise Misconfigured(f"{self._variable}_TLS_CA_FILE cannot be used: {error}") from error
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
+    def _key(self) -> str:
+        """The API key as it is now; one that cannot be sent is found here, where no error would quote it."""
+        try:
+            key = self._settings.api_key.reveal().strip()
+        except OSError as error:
+            raise Misconfigured(f"{self._variable}_API_KEY_FILE cannot be read: {error.strerror}") from error
+        if not key or not key.isascii() or not key.isprintable() or " " in key:
+            raise Misconfigured(
+                f"{self._variable}_API_KEY is empty or holds characters that no API key has; set it again"
+            )
+        return key
+
+    def _note_remaining(self, answer: Answer) -> None:
+        rate = rate_limit(answer.headers)
+        if rate is not None and rate.remaining is not None:
+            self._metrics.source_rate_limit_remaining.labels(self._name).set(rate.remaining)
+
+
+def _proxy(url: URL, variable: str) -> dict[str, Any]:
+    """Request arguments for the proxy that ``HTTPS_PROXY`` and ``NO_PROXY`` name for *url*, if they name one.
+
+    aiohttp could find it by itself, but only together with ``~/.netrc``, whose password would take the key's place.
+
+    :raises Misconfigured: the proxy is of a kind that cannot be used
+    """
+    if url.scheme != "https" or url.host is None or proxy_bypass(url.host):
+        return {}
+    text = getproxies().get("https")
+    if not text:
+        return {}
+    try:
+        proxy = URL(text if "//" in text else f"http://{text}")
+    except ValueError:
+        proxy = URL()
+    if proxy.scheme not in {"http", "https"} or proxy.host is None:
+        # The text is not quoted: it may hold a password.
+        raise Misconfigured(f"HTTPS_PROXY must be a URL as http://proxy:3128 for {variable}_BASE_URL to be reached")
+    auth = None if proxy.user is None else aiohttp.BasicAuth(proxy.user, proxy.password or "")
+    return {"proxy": proxy.with_user(None), "proxy_auth": auth}
