@@ -1,0 +1,102 @@
+"""Faults on request: which there are, how one writes them, and which request meets which."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+
+STATUSES = {
+    400: "Bad Request",
+    401: "Must be authenticated to access this endpoint",
+    403: "Forbidden",
+    404: "Record not found",
+    408: "Request Timeout",
+    429: "Rate limit exceeded",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+"""Status to the title in its error envelope."""
+
+OTHERS = {
+    "html": "502 with a page of HTML, as from the edge",
+    "challenge": "403 with a page of HTML, as an edge that wants to see a browser",
+    "blank": "500 without a body",
+    "quota": "429 with the title Quota exceeded and no rate headers",
+    "garbage": "200 whose body is not JSON",
+    "cut": "the connection is closed in the middle of the body",
+    "reset": "the connection is reset before the answer",
+    "stall": "half of the body, then silence for as long as the client waits",
+    "slow": "the body in small pieces over two seconds",
+    "redirect": "302 to another host",
+    "cursor-lost": "the cursor of the request is not known any more (how that shows: --lost-cursor)",
+    "repeat": "links.next names the cursor of the request again",
+    "too-large": "a page of more than one record is larger than a client should hold",
+}
+"""Kinds beside the statuses, with what the client sees."""
+
+
+class UnknownFault(ValueError):  # noqa: N818 # names what was asked for
+    """There is no such fault, or its probability is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of fault and the share of requests that meet it."""
+
+    kind: str
+    probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in OTHERS and self.status is None:
+            raise UnknownFault(f"no fault {self.kind!r}; there are: {', '.join(kinds())}")
+        if not 0 <= self.probability <= 1:
+            raise UnknownFault(f"the probability of {self.kind} is {self.probability}; it must be from 0 to 1")
+
+    @property
+    def status(self) -> int | None:
+        """The status if the fault is a plain one."""
+        return int(self.kind) if self.kind.isascii() and self.kind.isdigit() and int(self.kind) in STATUSES else None
+
+    @classmethod
+    def parse(cls, text: str) -> "Fault":
+        """Read ``KIND:PROBABILITY``, or ``KIND`` alone for every request. Raises :class:`UnknownFault`."""
+        kind, colon, probability = text.partition(":")
+        try:
+            return cls(kind, float(probability) if colon else 1.0)
+        except UnknownFault:
+            raise
+        except ValueError:
+            raise UnknownFault(f"{text!r}: after the colon stands a probability, as in 429:0.05") from None
+
+
+def kinds() -> list[str]:
+    """Every kind of fault, statuses first."""
+    return [*map(str, STATUSES), *OTHERS]
+
+
+class Faults:
+    """Decides which request meets which fault: the same ones for the same seed and the same order of requests."""
+
+    def __init__(self, faults: Iterable[Fault | str] = (), *, seed: int = 1) -> None:
+        self._random = Random(seed)
+        self.upcoming: deque[Fault | None] = deque()
+        """What the next requests meet before chance decides again; None lets one through."""
+        self.set(faults)
+
+    def set(self, faults: Iterable[Fault | str]) -> None:
+        """Replace the faults from the next request on."""
+        self.active = tuple(fault if isinstance(fault, Fault) else Fault.parse(fault) for fault in faults)
+
+    def next(self, *kinds: str | None) -> None:
+        """Let the next requests, one each, meet *kinds*; None lets one through."""
+        self.upcoming.extend(Fault(kind) if kind else None for kind in kinds)
+
+    def draw(self) -> Fault | None:
+        """What the present request meets."""
+        if self.upcoming:
+            return self.upcoming.popleft()
+        # One number for each, hit or not, so that a fault added later leaves the pattern of the others as it was.
+        hits = [fault for fault in self.active if self._random.random() < fault.probability]
+        return hits[0] if hits else None
