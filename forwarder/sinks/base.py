@@ -102,9 +102,10 @@ def tls_fault(error: BaseException) -> str | None:
     """
     if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return None
+    # Libraries derive from SSLError without its attributes.
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the peer's certificate is not trusted: {error.verify_message}"
-    return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
+        return f"the peer's certificate is not trusted: {getattr(error, 'verify_message', error)}"
+    return f"TLS failed: {(getattr(error, 'reason', None) or str(error)).replace('_', ' ').lower()}"
 
 
 @dataclass(frozen=True, slots=True)
