@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from forwarder import __version__
-from forwarder.cli import check, config
+from forwarder.cli import check, config, simulate
 from forwarder.cli.context import Invocation
 from forwarder.errors import ConfigurationError, ForwarderError
 
@@ -57,6 +57,7 @@ def _options(
 
 app.command("check")(check.check)
 app.command("config")(config.config)
+app.command("simulate", epilog=simulate.EPILOG)(simulate.simulate)
 
 
 def main() -> NoReturn:
