@@ -1,17 +1,24 @@
 """Structured logs: one JSON object a line on standard error, and the catalogue of what can be in them.
 
 ``timestamp`` (RFC 3339, UTC), ``level``, ``event`` (a dotted name of :data:`EVENTS`), then fields. Every name that the
-code logs stands in the catalogue with a sentence for operators; ``docs/logs.md`` is generated from it, and a
-test compares both with the code.
+code logs stands in the catalogue with a sentence for operators; ``docs/logs.md`` is generated from it and from the
+code, and a test compares all three.
+
+Logging never fails and never stops the daemon: what cannot be serialized is written as text, and a line that cannot be
+written (standard error is gone) is lost.
 """
 
+import json
 import logging
 import sys
+import threading
+from collections.abc import Callable, Iterable
 from typing import Any, TextIO
+from urllib.parse import quote
 
 import orjson
 import structlog
-from structlog.typing import FilteringBoundLogger
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 EVENTS: dict[str, str] = {
     "daemon.started": "The daemon runs; fields name its sources, sinks and journal.",
@@ -20,8 +27,23 @@ EVENTS: dict[str, str] = {
     "process.failed": "A fault of the program ended the process with status 70; the traceback is in the line.",
     "secret.changed": "The file of a secret has changed; the new value is used from now on.",
     "secret.unreadable": "The file of a secret changed and cannot be read; the last good value stays in use.",
+    "actor.cancelled": "A task did not finish within the grace of the stop: cancelled; what was in flight may be repeated.",
+    "actor.ended_daemon": "A task met what the daemon cannot go on with; `reason` says what to do. All are stopped.",
+    "actor.failed": "A task failed by a fault of the program; it is run again. Report the traceback if it repeats.",
+    "actor.left_behind": "A task did not end even when it was cancelled; the process leaves without it.",
+    "actor.restarting": "A failed task is run again after this wait.",
+    "actor.returned": "A task ended although nobody asked it to, a fault of the program; it is run again.",
+    "admin.answer_failed": "A page of the admin server could not be made, by a fault of the program; others still can.",
+    "admin.answer_late": "Status or metrics took too long to collect; the client got a 503.",
+    "admin.listening": "Probes, metrics and status are served on this host and port.",
+    "library.message": "A library of ours, or Python itself, warns or fails; `logger` and `message` are its own.",
 }
 """Dotted event name to what it means, for operators."""
+
+MASK = "********"
+
+SHORTEST_SECRET = 4
+"""Characters below which a secret is not looked for in lines: it would be found in innocent words."""
 
 
 def get_logger(**fields: Any) -> FilteringBoundLogger:
@@ -30,28 +52,152 @@ def get_logger(**fields: Any) -> FilteringBoundLogger:
     return logger
 
 
-def configure(level: str = "info", form: str = "json", stream: TextIO | None = None) -> None:
-    """Send all logs of the process to *stream* (standard error), as ``json`` or, for a person, as ``console``."""
+def configure(
+    level: str = "info",
+    form: str = "json",
+    stream: TextIO | None = None,
+    *,
+    secrets: Callable[[], Iterable[str]] | None = None,
+) -> None:
+    """Send all logs of the process to *stream* (standard error), as ``json`` or, for a person, as ``console``.
+
+    What libraries, asyncio and :mod:`warnings` report from WARNING on becomes ``library.message`` lines.
+
+    :param secrets: returns the secrets as they are now; wherever one of them, or an earlier one, would appear in a line
+        it is masked. The second belt: nothing that logs should hold a secret at all.
+    """
     target = sys.stderr if stream is None else stream
     numeric = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[structlog.typing.Processor] = [
+    processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
         structlog.processors.format_exc_info,
     ]
     if form == "console":
-        renderer: structlog.typing.Processor = structlog.dev.ConsoleRenderer(colors=target.isatty())
+        processors += [
+            _without_controls,
+            structlog.dev.ConsoleRenderer(
+                colors=target.isatty(),
+                # The prettier one shows the values of local variables, secrets among them.
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ]
     else:
-        renderer = structlog.processors.JSONRenderer(serializer=_to_json)
+        processors.append(_to_json)
+    output = _Output(target, None if secrets is None else _Mask(secrets))
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
-        logger_factory=structlog.PrintLoggerFactory(target),
+        logger_factory=lambda *_: output,
         cache_logger_on_first_use=False,
     )
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _LibraryHandler)]:
+        root.removeHandler(handler)
+    root.addHandler(_LibraryHandler(logging.WARNING))
+    logging.captureWarnings(capture=True)
 
 
-def _to_json(line: dict[str, Any], **_: Any) -> str:
+class _LibraryHandler(logging.Handler):
+    """Turns records of the standard library's logging into lines of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 # a library's broken format string must not become our failure
+            message = f"{record.msg} {record.args}"
+        log = get_logger(logger=record.name)
+        # The level is the library's own; below WARNING nothing arrives here.
+        log.log(record.levelno, "library.message", message=message.strip(), exc_info=record.exc_info)
+
+
+class _Mask:
+    """Masks secrets in finished lines, in each spelling that they could have there."""
+
+    def __init__(self, current: Callable[[], Iterable[str]]) -> None:
+        self._current = current
+        self._known: frozenset[str] = frozenset()
+        self._spellings: tuple[str, ...] = ()
+        self._refreshing = False
+
+    def __call__(self, line: str) -> str:
+        self._refresh()
+        for spelling in self._spellings:
+            if spelling in line:
+                line = line.replace(spelling, MASK)
+        return line
+
+    def _refresh(self) -> None:
+        if self._refreshing:  # reading a secret from its file may log a line itself
+            return
+        self._refreshing = True
+        try:
+            known = self._known.union(self._current())
+        except Exception:  # noqa: BLE001 # an unreadable secret is reported where it is used; those known still hold
+            return
+        finally:
+            self._refreshing = False
+        if known != self._known:
+            self._known = known
+            # The longest first: a secret may be part of another one.
+            self._spellings = tuple(
+                sorted({spelling for secret in known for spelling in _spellings(secret)}, key=_longest)
+            )
+
+
+def _longest(text: str) -> tuple[int, str]:
+    return -len(text), text
+
+
+def _spellings(secret: str) -> set[str]:
+    """How *secret* could be written in a line: plain, in a JSON string, as a Python literal, in a URL."""
+    if len(secret) < SHORTEST_SECRET:
+        return set()
+    in_json = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    return {secret, repr(secret)[1:-1], quote(secret), quote(secret, safe="")} | in_json
+
+
+class _Output:
+    """Writes whole lines, masked; threads do not mix theirs."""
+
+    def __init__(self, stream: TextIO, mask: _Mask | None) -> None:
+        self._stream = stream
+        self._mask = mask
+        self._lock = threading.Lock()
+
+    def msg(self, line: str) -> None:
+        if self._mask is not None:
+            line = self._mask(line)
+        with self._lock:
+            try:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+            except (OSError, ValueError):
+                # Standard error is closed or its reader is gone. There is nowhere left to say so, and delivering
+                # events matters more than telling of it.
+                return
+
+    debug = info = warning = error = critical = exception = log = msg
+
+
+def _to_json(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
     first = {key: line.pop(key) for key in ("timestamp", "level", "event") if key in line}
-    return orjson.dumps(first | line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    first.update(line)
+    try:
+        return orjson.dumps(first, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # a lone surrogate, a huge number, a circle: what orjson refuses is written as text
+        return json.dumps({key: value if isinstance(value, str) else repr(value) for key, value in first.items()})
+
+
+def _without_controls(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Escape control characters: text from outside must not steer the terminal or forge a line."""
+    return {key: _printable(value, keep="\n" if key == "exception" else "") for key, value in line.items()}
+
+
+def _printable(value: Any, keep: str) -> Any:
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(
+        character if character.isprintable() or character in keep else repr(character)[1:-1] for character in value
+    )
