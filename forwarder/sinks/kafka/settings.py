@@ -1,7 +1,8 @@
-"""Kafka: each event a record of one topic, counted as delivered when all in-sync replicas have it."""
+"""What a Kafka sink can be told. What this version cannot do yet is refused by name."""
 
 from typing import Literal
 
+from aiokafka.codec import has_gzip, has_lz4, has_snappy, has_zstd
 from pydantic import Field, ValidationInfo, field_validator
 
 from forwarder.secret import Secret
@@ -11,6 +12,7 @@ from forwarder.units import CommaList
 _LAST_PORT = 65535
 _LATER = "is not in this version yet"
 _OAUTH = ("oauth_token_url", "oauth_client_id", "oauth_client_secret", "oauth_scope")
+_CODECS = {"gzip": has_gzip, "snappy": has_snappy, "lz4": has_lz4, "zstd": has_zstd}
 
 
 class KafkaSettings(SinkSettings, TlsSettings):
@@ -58,6 +60,13 @@ class KafkaSettings(SinkSettings, TlsSettings):
             if not (host and colon and port.isdecimal() and 0 < int(port) <= _LAST_PORT):
                 raise ValueError(f"{server!r} is not host:port")
         return servers
+
+    @field_validator("compression")
+    @classmethod
+    def _codec_is_installed(cls, name: str) -> str:
+        if name != "none" and not _CODECS[name]():
+            raise ValueError(f"{name} needs a library: pip install persona-siem-forwarder[kafka]")
+        return name
 
     @field_validator("delivery")
     @classmethod

@@ -1,0 +1,92 @@
+# ruff: noqa: SLF001 # aiokafka offers no way to close a connection without waiting for its peer
+"""How a broker is reached, and what its rejections mean.
+
+The first contact is a connection of our own: aiokafka's start says "unable to bootstrap" whatever the reason, and wrong
+credentials are another matter than a broker that is down.
+"""
+
+import asyncio
+import ssl
+from typing import Any
+
+from aiokafka import errors
+from aiokafka.conn import create_conn
+
+from forwarder.errors import Misconfigured, Retryable
+from forwarder.sinks.kafka.failures import say
+from forwarder.sinks.kafka.settings import KafkaSettings
+
+SHARE = 0.9
+"""Part of the sink's time-out after which it gives up by itself, to say why before the worker cancels it."""
+
+
+def connection_options(settings: KafkaSettings) -> dict[str, Any]:
+    """How aiokafka shall connect. Secrets and TLS files are read now: a rotated one is used from the next open on.
+
+    :raises Misconfigured: a TLS file cannot be used
+    """
+    options: dict[str, Any] = {
+        "client_id": "persona-siem-forwarder",
+        # Half of the time-out: an answer that stays away can be tried once more, if need be at another broker.
+        "request_timeout_ms": int(settings.timeout * 500),
+        "security_protocol": settings.security_protocol,
+    }
+    if settings.security_protocol.endswith("SSL"):
+        options["ssl_context"] = settings.tls_context()
+    if settings.security_protocol.startswith("SASL") and settings.sasl_password is not None:
+        options["sasl_mechanism"] = settings.sasl_mechanism
+        options["sasl_plain_username"] = settings.sasl_username
+        options["sasl_plain_password"] = settings.sasl_password.reveal()
+    return options
+
+
+async def first_contact(settings: KafkaSettings) -> tuple[str, Any]:
+    """Connect to the first of the configured brokers that answers; returns its ``host:port`` and the connection.
+
+    :raises Misconfigured: it rejects us
+    :raises Retryable: none answers
+    """
+    servers, tried = settings.bootstrap_servers, []
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        options = connection_options(settings)
+        try:
+            async with asyncio.timeout(settings.timeout * SHARE / (len(servers) + 1)):
+                return server, await create_conn(host.strip("[]"), int(port), **options)
+        except (OSError, errors.KafkaError, ValueError, AssertionError) as error:
+            _raise_if_rejected(server, error)
+            tried.append(f"{server}: {hung_up(error) or say(error)}")
+    raise Retryable(f"no broker can be reached ({'; '.join(tried)})", kind="connection")
+
+
+async def hang_up(connection: Any) -> None:
+    """Close a connection without waiting for a peer that may not read any more."""
+    if connection._writer is not None:
+        connection._writer.transport.abort()
+    closed = connection.close()
+    if closed is not None:
+        await closed
+
+
+def hung_up(error: BaseException) -> str | None:
+    """A hint if *error* is all that one sees of a listener that expects another protocol."""
+    if isinstance(error, errors.KafkaConnectionError | ConnectionResetError):
+        return "it hung up; is SECURITY_PROTOCOL what this listener expects?"
+    return None
+
+
+def _raise_if_rejected(server: str, error: BaseException) -> None:
+    """Tell a broker that rejects us, which the operator has to mend, from one that is not there."""
+    if isinstance(error, errors.KafkaConnectionError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = f"the certificate of {server} is not trusted ({error.verify_message}); check TLS_CA_FILE"
+        raise Misconfigured(reason) from error
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        reason = f"no TLS with {server} ({error.reason or error}); check SECURITY_PROTOCOL and the TLS files"
+        raise Misconfigured(reason) from error
+    if isinstance(error, errors.UnsupportedSaslMechanismError | errors.IllegalSaslStateError):
+        raise Misconfigured(f"{server}: {say(error)}; check SASL_MECHANISM and SECURITY_PROTOCOL") from error
+    # aiokafka says by ValueError and AssertionError that the broker's side of SASL is wrong.
+    if isinstance(error, errors.SaslAuthenticationFailed | ValueError | AssertionError):
+        raise Misconfigured(f"{server} rejected the credentials; check SASL_USERNAME and SASL_PASSWORD") from error
