@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from forwarder import __version__
-from forwarder.cli import check, config, simulate
+from forwarder.cli import check, config, dead_letters, run, simulate, status
 from forwarder.cli.context import Invocation
 from forwarder.errors import ConfigurationError, ForwarderError
 
@@ -55,8 +55,11 @@ def _options(
     ctx.obj = Invocation(env_file)
 
 
+app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("config")(config.config)
+app.command("status")(status.status)
+app.add_typer(dead_letters.app, name="dead-letters")
 app.command("simulate", epilog=simulate.EPILOG)(simulate.simulate)
 
 
