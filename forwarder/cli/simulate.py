@@ -11,18 +11,22 @@ if TYPE_CHECKING:
     from forwarder.simulator import SimulatedPersona
 
 # One paragraph a line: the help is folded to the terminal's width.
-EPILOG = "\n\n".join(
-    (
-        "Faults: a status (400, 401, 403, 404, 408, 429, 500, 502, 503, 504), html, challenge, blank, quota, garbage, "
-        "cut, reset, stall, slow, redirect, cursor-lost, repeat, too-large.",
-        "The same server is controlled under /_control:",
-        "POST append?n=10 makes records; created_ago=60 dates them back, visible_in=5 hides them for a while.",
-        "GET made lists every id ever made, one JSON object a line; summary=1 only counts.",
-        "GET stats counts requests by status, fault and minute.",
-        "POST faults?fault=429:0.05&fault=cut:0.1 replaces the faults.",
-        "POST live?rate=5 changes how many records a second are made.",
-    ),
-)
+EPILOG = """
+Faults are a status (400, 401, 403, 404, 408, 429, 500, 502, 503, 504), html, challenge, blank, quota, garbage,
+cut, reset, stall, slow, redirect, cursor-lost, repeat or too-large.
+
+The same server is controlled under /_control:
+
+POST append?n=10 makes records; created_ago=60 dates them back, visible_in=5 hides them for a while.
+
+GET made lists every id ever made, one JSON object a line; summary=1 only counts.
+
+GET stats counts requests by status, fault and minute.
+
+POST faults?fault=429:0.05&fault=cut:0.1 replaces the faults.
+
+POST live?rate=5 changes how many records a second are made.
+"""
 
 
 class LostCursor(StrEnum):
