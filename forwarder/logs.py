@@ -27,7 +27,7 @@ EVENTS: dict[str, str] = {
     "process.failed": "A fault of the program ended the process with status 70; the traceback is in the line.",
     "secret.changed": "The file of a secret has changed; the new value is used from now on.",
     "secret.unreadable": "The file of a secret changed and cannot be read; the last good value stays in use.",
-    "actor.cancelled": "A task did not finish within the grace of the stop: cancelled; what was in flight may be repeated.",
+    "actor.cancelled": "A task did not finish within the grace of the stop: cancelled; what was in flight may repeat.",
     "actor.ended_daemon": "A task met what the daemon cannot go on with; `reason` says what to do. All are stopped.",
     "actor.failed": "A task failed by a fault of the program; it is run again. Report the traceback if it repeats.",
     "actor.left_behind": "A task did not end even when it was cancelled; the process leaves without it.",

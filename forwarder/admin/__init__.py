@@ -27,6 +27,7 @@ from aiohttp import web
 from forwarder.admin.page import STYLE, render
 from forwarder.errors import ConfigurationError, Problem
 from forwarder.logs import get_logger
+from forwarder.metrics import CONTENT_TYPE
 from forwarder.pulse import Pulse
 
 CONNECTION_SECONDS = 60.0
@@ -139,7 +140,7 @@ class Admin:
         # One at a time: impatient scrapers queue instead of piling reads up in the journal.
         async with self._collecting:
             body = await self._metrics()
-        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
     async def _show_status(self) -> web.Response:
         async with self._collecting:
