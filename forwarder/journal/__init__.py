@@ -6,7 +6,17 @@
 from forwarder.journal.collecting import CollectedRecord, SourceRecord
 from forwarder.journal.delivering import Backlog, DeadLetter, StoredEvent
 from forwarder.journal.journal import Collected, Journal
-from forwarder.journal.ledger import BEGINNING, CursorRefused, Gap, Hole, PageRead, Row, SourceState, choose
+from forwarder.journal.ledger import (
+    BEGINNING,
+    CursorRefused,
+    Gap,
+    Hole,
+    PageRead,
+    Row,
+    SourceState,
+    choose,
+    complete_until,
+)
 
 __all__ = [
     "BEGINNING",
@@ -24,4 +34,5 @@ __all__ = [
     "SourceState",
     "StoredEvent",
     "choose",
+    "complete_until",
 ]

@@ -61,7 +61,7 @@ def load_source(db: sqlite3.Connection, name: str) -> SourceRecord:
     """The source called *name*, entered if it is new."""
     db.execute("INSERT OR IGNORE INTO source (name) VALUES (?)", (name,))
     row = db.execute(
-        "SELECT id, organization_id, environment_id, start, head, proven, swept, last_success "
+        "SELECT id, organization_id, environment_id, start, head, proven, swept, complete_from, last_success "
         "FROM source WHERE name = ?",
         (name,),
     ).fetchone()
@@ -70,9 +70,9 @@ def load_source(db: sqlite3.Connection, name: str) -> SourceRecord:
         name=name,
         organization_id=row[1],
         environment_id=row[2],
-        state=SourceState(*row[3:7]),
+        state=SourceState(*row[3:8]),
         gaps=tuple(load_gaps(db, row[0])),
-        last_success=row[7],
+        last_success=row[8],
     )
 
 
@@ -132,8 +132,9 @@ def apply(
     """Carry out what the ledger decided: source, gaps, ids, users and holes. Events are entered by :func:`enter`."""
     state, gap = changes.source, changes.gap
     db.execute(
-        "UPDATE source SET start = ?, head = ?, proven = ?, swept = ?, last_success = ? WHERE id = ?",
-        (state.start, state.head, state.proven, state.swept, arrival.collected, source),
+        "UPDATE source SET start = ?, head = ?, proven = ?, swept = ?, complete_from = ?, last_success = ? "
+        "WHERE id = ?",
+        (state.start, state.head, state.proven, state.swept, state.complete_from, arrival.collected, source),
     )
     if changes.state == "open":
         put_gap(db, source, gap)

@@ -53,6 +53,8 @@ class SourceState:
     """Server time at which the last closed walk from the top was opened."""
     swept: int | None = None
     """The same for the last closed sweep."""
+    complete_from: int | None = None
+    """How far down the first walk came: to the start, or to where the list ended; None while it is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,14 @@ def choose(gaps: Sequence[Gap], *, oldest: bool) -> Gap | None:
     return min(gaps, key=_by_id) if oldest else max(gaps, key=_by_id)
 
 
+def complete_until(state: SourceState, gaps: Sequence[Gap]) -> int | None:
+    """Server time up to which everything visible was read: what open gaps still cover does not count."""
+    floors = [gap.floor for gap in gaps if gap.started and gap.floor is not None]
+    if any(gap.started and not gap.based for gap in gaps):
+        return None
+    return state.proven if not floors or state.proven is None else min(state.proven, *floors)
+
+
 def step(
     source: SourceState,
     gap: Gap,
@@ -244,7 +254,7 @@ def _page(
         return replace(_close(source, gap, page.server_time, ended=False), fresh=fresh, seen=seen)
     if page.next is None:
         last_known = bool(page.rows) and _is_known(page.rows[-1], gap, known)
-        closed = _close(source, gap, page.server_time, ended=not last_known)
+        closed = _close(source, gap, page.server_time, ended=not (gap.based and last_known))
         return replace(closed, fresh=fresh, seen=seen)
     for older in sorted(others, key=_by_id, reverse=True):
         if older.id < gap.id and _caught_up(older, page):
@@ -335,14 +345,19 @@ def _merge(gap: Gap, older: Gap) -> Gap:
 
 def _close(source: SourceState, gap: Gap, server_time: int, *, ended: bool) -> Changes:
     """Close *gap*; if the list *ended* above its floor, say what may have left it unread."""
-    holes: list[Hole] = []
     last_at = server_time - RETENTION if gap.cursor_at is None else gap.cursor_at
-    if ended and gap.based and gap.proven_then is not None and last_at > gap.proven_then:
-        since = gap.proven_then if gap.hole_from is None else gap.hole_from
-        holes.append(Hole("lost", min(since, last_at), last_at))
-    proven = _greatest(source.proven, gap.opened)
-    swept = _greatest(source.swept, gap.opened) if gap.sweep else source.swept
-    return Changes(replace(source, proven=proven, swept=swept), gap, "closed", holes=holes)
+    source = replace(
+        source,
+        proven=_greatest(source.proven, gap.opened),
+        swept=_greatest(source.swept, gap.opened) if gap.sweep else source.swept,
+        complete_from=source.complete_from if gap.based else (last_at if ended else source.start),
+    )
+    # Without a closed walk to go by, the floor itself has to have been reached.
+    read_until = gap.floor if gap.proven_then is None else gap.proven_then
+    if not (ended and gap.based and read_until is not None and last_at > read_until):
+        return Changes(source, gap, "closed")
+    since = read_until if gap.hole_from is None else gap.hole_from
+    return Changes(source, gap, "closed", holes=[Hole("lost", min(since, last_at), last_at)])
 
 
 def _empty(source: SourceState, gap: Gap, page: PageRead) -> Changes:

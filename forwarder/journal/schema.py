@@ -24,7 +24,7 @@ CREATE TABLE source (
     name TEXT NOT NULL UNIQUE,
     organization_id TEXT,            -- fixed by the first answer: one organization per source name
     environment_id TEXT,
-    start INTEGER, head INTEGER, proven INTEGER, swept INTEGER,   -- see ledger.SourceState
+    start INTEGER, head INTEGER, proven INTEGER, swept INTEGER, complete_from INTEGER,   -- see ledger.SourceState
     sights INTEGER NOT NULL DEFAULT 0,     -- the highest ids.n given out
     gaps INTEGER NOT NULL DEFAULT 0,       -- the highest gap.id given out
     last_success INTEGER                   -- our clock, when it last answered well

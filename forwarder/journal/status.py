@@ -9,7 +9,7 @@ from typing import Any
 from forwarder.clock import format_rfc3339
 from forwarder.journal import collecting, delivering
 from forwarder.journal.file import connect_read_only, sizes_on_disk, translated
-from forwarder.journal.ledger import BEGINNING, Gap, SourceState
+from forwarder.journal.ledger import BEGINNING, SourceState, complete_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +84,9 @@ def read_status(path: Path, *, now: int) -> Status:
         )
 
 
-def complete_until(state: SourceState, gaps: tuple[Gap, ...]) -> int | None:
-    """Server time up to which everything visible was read: what open gaps still cover does not count."""
-    floors = [gap.floor for gap in gaps if gap.started and gap.floor is not None]
-    if any(gap.started and not gap.based for gap in gaps):
-        return None
-    return state.proven if not floors or state.proven is None else min(state.proven, *floors)
-
-
 def _source(db: sqlite3.Connection, row: tuple[Any, ...]) -> SourceStatus:
     source, name, organization, environment, *times = row
-    state = SourceState(*times[:4])
+    state = SourceState(*times[:5])
     gaps = tuple(collecting.load_gaps(db, source))
     (ids,) = db.execute("SELECT count(*) FROM ids WHERE source = ?", (source,)).fetchone()
     holes = db.execute("SELECT kind, since, until FROM hole WHERE source = ? ORDER BY since", (source,)).fetchall()
@@ -102,9 +94,9 @@ def _source(db: sqlite3.Connection, row: tuple[Any, ...]) -> SourceStatus:
         name=name,
         organization_id=organization,
         environment_id=environment,
-        complete_from=None if state.proven is None else _moment(state.start),
+        complete_from=_moment(state.complete_from),
         complete_until=_moment(complete_until(state, gaps)),
-        last_success=_moment(times[6]),
+        last_success=_moment(times[7]),
         ids=ids,
         open_gaps=tuple(
             Stretch(

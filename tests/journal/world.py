@@ -1,11 +1,11 @@
 """A small model of Persona's list and of a journal, to hold the ledger's decisions against.
 
-Newest first, a page of five, bursts, records that become visible late, wrong dates, transient errors, outages of ours,
-and cursors lost with each of the four answers that nobody documents. Time is in ticks. The oracle is the world itself: it
-knows which records were visible and for how long.
+Newest first, a page of five, bursts, records that become visible late, wrong dates, transient errors, outages of
+ours, and cursors lost with each of the four answers that nobody documents. Time is in ticks. The oracle is the world
+itself: it knows which records were visible and for how long.
 """
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -25,6 +25,16 @@ class Made:
     at: int | None
     visible: int
 
+    @property
+    def tick(self) -> int:
+        """When it was really made."""
+        return self.place // 1000
+
+    @property
+    def earliest(self) -> int:
+        """The lesser of its real and its claimed time: whether the source's start leaves it out."""
+        return self.tick if self.at is None else min(self.tick, self.at)
+
 
 @dataclass
 class World:
@@ -35,6 +45,7 @@ class World:
     now: int = 1000
     late: float = 0.03
     wrong: float = 0.01
+    size: int = 5
     lookback: int = 60
     sweep_interval: int = 15
     lost_cursors: float = 0.03
@@ -43,63 +54,65 @@ class World:
     made: list[Made] = field(default_factory=list)
     pending: list[tuple[int, Made]] = field(default_factory=list)
     listed: list[Made] = field(default_factory=list)
+    by_id: dict[str, Made] = field(default_factory=dict)
 
     def tick(self, *, quiet: bool = False) -> None:
         """Let a tick pass: records are made, late ones become visible, old ones leave."""
         self.now += 1
         if not quiet:
-            burst = self.random.choice((0, 0, 0, 1, 1, 2, 3)) if self.random.random() > 0.02 else self.random.randint(5, 40)
+            calm = self.random.random() > 0.02
+            burst = self.random.choice((0, 0, 0, 1, 1, 2, 3)) if calm else self.random.randint(5, 40)
             for _ in range(burst):
                 self._make()
         while self.pending and self.pending[0][0] <= self.now:
             insort(self.listed, self.pending.pop(0)[1])
         if self.retention is not None:
-            self.listed = [made for made in self.listed if made.place // 1000 > self.now - self.retention]
+            del self.listed[: bisect_left(self.listed, (self.now - self.retention + 1) * 1000, key=_place)]
 
     def _make(self) -> None:
         place = self.now * 1000 + len(self.made) % 1000
         at: int | None = self.now
         if self.random.random() < self.wrong:
-            at = self.random.choice((None, self.now - self.random.randint(1, 800), self.now + self.random.randint(1, 300)))
+            off = self.random.choice((-self.random.randint(1, 800), self.random.randint(1, 300)))
+            at = self.random.choice((None, self.now + off, self.now + off))
         delay = 0
         if self.random.random() < self.late:
             delay = self.random.randint(1, self.lookback - self.sweep_interval - 12)
         made = Made(place, f"ual_{len(self.made)}", at, self.now + delay)
         self.made.append(made)
+        self.by_id[made.id] = made
         if delay:
             insort(self.pending, (made.visible, made))
         else:
             insort(self.listed, made)
 
-    def page(self, cursor: str | None, size: int = 5) -> Outcome | None:
+    def page(self, cursor: str | None) -> Outcome | None:
         """Answer a request for a page; None is a transport error."""
         if self.random.random() < self.errors:
             return None
-        newest = self.listed[::-1]
-        begin = 0
+        end = len(self.listed)
         if cursor is not None:
             if self.random.random() < self.lost_cursors:
-                return self._lost(cursor, newest, size)
-            places = [index for index, made in enumerate(newest) if made.id == cursor]
-            if not places:
+                return self._lost(cursor)
+            end = bisect_left(self.listed, self.by_id[cursor])
+            if end == len(self.listed) or self.listed[end].id != cursor:
                 return CursorRefused()
-            begin = places[0] + 1
-        return self._read(newest, begin, size)
+        return self._read(end)
 
-    def _lost(self, cursor: str, newest: list[Made], size: int) -> Outcome:
+    def _lost(self, cursor: str) -> Outcome:
         if self.answer == "404":
             return CursorRefused()
         if self.answer == "empty":
             return PageRead((), None, self.now, self.now, empty=True)
         if self.answer == "repeat":
             return PageRead((), cursor, self.now, self.now)
-        return self._read(newest, 0, size)
+        return self._read(len(self.listed))
 
-    def _read(self, newest: list[Made], begin: int, size: int) -> PageRead:
-        chosen = newest[begin : begin + size]
-        more = len(newest) > begin + size
-        rows = [Row(made.id, made.at) for made in chosen]
-        return PageRead(rows, rows[-1].id if more else None, self.now, self.now, empty=not rows)
+    def _read(self, end: int) -> PageRead:
+        """Serve the page below place *end* of the list, newest first."""
+        begin = max(0, end - self.size)
+        rows = [Row(made.id, made.at) for made in self.listed[begin:end][::-1]]
+        return PageRead(rows, rows[-1].id if begin > 0 else None, self.now, self.now, empty=not rows)
 
 
 @dataclass
@@ -167,8 +180,13 @@ def run(
     outage: int = 150,
     answer: str | None = None,
     tune: Callable[[World], None] | None = None,
+    forgetful: bool = False,
 ) -> tuple[World, Store, list[Made]]:
-    """Live through one world from *seed*; return it, the store and the records lost: visible, and not in ``ids``."""
+    """Live through one world from *seed*; return it, the store, and the records that were lost.
+
+    Lost is what was visible, was not older than the start, and is neither in ``ids`` nor inside a reported hole.
+    A *forgetful* store drops its open gaps at an outage, as a high-water mark alone would.
+    """
     random = Random(seed)
     world = World(random, answer or random.choice(LOST_CURSOR_ANSWERS))
     if tune is not None:
@@ -182,6 +200,8 @@ def run(
         world.tick()
         if random.random() < 0.01:
             down_until = world.now + random.randint(1, outage)
+            if forgetful:
+                store.gaps.clear()
         if world.now >= down_until:
             store.poll(world)
             for _ in range(random.randint(0, 3)):
@@ -192,6 +212,24 @@ def run(
         store.poll(world)
         for _ in range(20):
             store.work(world, start_at, oldest=count % 5 == 0)
-    bound = store.source.start if store.source.start is not None else start_at
-    due = [made for made in world.made if min(made.place // 1000, made.place // 1000 if made.at is None else made.at) >= bound]
-    return world, store, [made for made in due if made.id not in store.ids and made.visible <= world.now]
+    return world, store, [made for made in missing(world, store) if not _reported(store, made)]
+
+
+def missing(world: World, store: Store) -> list[Made]:
+    """What was visible, was not older than the start, and was not collected.
+
+    With a retention, what had left the list before the first walk found its end counts as older than the start.
+    """
+    bound = store.source.start or ledger.BEGINNING
+    if world.retention is not None:
+        bound = max(bound, store.source.complete_from or ledger.BEGINNING)
+    due = [made for made in world.made if made.visible <= world.now and made.earliest >= bound]
+    return [made for made in due if made.id not in store.ids]
+
+
+def _reported(store: Store, made: Made) -> bool:
+    return any(hole.since <= made.tick <= hole.until for hole in store.holes)
+
+
+def _place(made: Made) -> int:
+    return made.place

@@ -1,0 +1,313 @@
+"""The collector of one source: fills gaps, newest first, for ever.
+
+It waits for its turn (poll interval, rate budget, backoff), asks for one page, and hands the answer to the journal,
+which decides and stores in one transaction. It keeps nothing that a crash could lose: what it remembers between two
+requests is the pace, the page size, and Persona's clock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from forwarder.clock import SECOND, Clock, format_rfc3339
+from forwarder.collect.budget import Budget
+from forwarder.collect.intake import Intake, Redactor, take_in
+from forwarder.collect.lookup import UserLookup
+from forwarder.collect.persona import Page, PersonaApi
+from forwarder.collect.settings import PersonaSettings
+from forwarder.errors import ConfigurationError, CursorLost, DiskFull, Misconfigured, Problem, Retryable, Unreadable
+from forwarder.journal import Collected, CursorRefused, Gap, Journal, PageRead, SourceRecord, choose, complete_until
+from forwarder.logs import get_logger
+from forwarder.metrics import Metrics
+from forwarder.pulse import Pulse
+from forwarder.retry import Backoff
+
+UNAVAILABLE: Final = Backoff(first=1.0, cap=60.0)
+MISCONFIGURED: Final = Backoff(first=5.0, cap=60.0)
+PAUSED_SECONDS = 5.0
+STUCK_SECONDS = 300.0
+"""A gap that stands at a record that cannot be read, with no known id below, is tried again so often."""
+
+TEND_SECONDS = 900.0
+RESUME_AT = 0.9
+"""A backlog that paused collecting has to shrink to this part of its limit before it goes on."""
+
+
+@dataclass(slots=True)
+class SourceHealth:
+    """How the source is, for the probes. Times are of the monotonic clock, in seconds."""
+
+    last_good: float | None = None
+    reason: str | None = None
+    """Why it does not collect at the moment, for people; None while it does."""
+    paused: bool = False
+    """The pause is deliberate: a full backlog, a full disk."""
+
+
+class Collector:
+    """Collects one source; :meth:`run` is the eternal task."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        api: PersonaApi,
+        settings: PersonaSettings,
+        journal: Journal,
+        redactor: Redactor,
+        metrics: Metrics,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.health = SourceHealth()
+        self.source: SourceRecord | None = None
+        self._api = api
+        self._journal = journal
+        self._redactor = redactor
+        self._metrics = metrics
+        self._clock = clock
+        self._random = random
+        self._log = get_logger(source=name)
+        self._budget = Budget(settings.rate_share, settings.poll_interval)
+        self._lookup = UserLookup(api, self._budget, clock)
+        self._page_size = settings.page_size
+        self._failures = 0
+        self._answered = False
+        self._server_time: tuple[int, float] | None = None
+        self._next_poll = self._next_tend = clock.monotonic()
+        self._stuck: dict[int, float] = {}
+
+    async def run(self, pulse: Pulse) -> None:
+        """Collect until the stop signal."""
+        self.source = await self._journal.source(self.name)
+        self._observe(self.source)
+        while not pulse.stopping:
+            pulse.beat()
+            seconds = await self._turn(self.source)
+            if seconds > 0:
+                await self._rest(pulse, seconds)
+        await self._journal.release(self.name)
+        await self._api.close()
+
+    async def _turn(self, source: SourceRecord) -> float:
+        """Do what is due; returns how many seconds there is nothing to do."""
+        try:
+            await self._tend()
+            if self._paused():
+                return PAUSED_SECONDS
+            now = self._clock.monotonic()
+            if now >= self._next_poll:
+                source = self.source = await self._open_poll(now)
+            ready = self._ready(source.gaps, now)
+            delay = self._budget.delay(now) if ready else self._next_poll - now
+            if delay > 0:
+                return min(delay, max(self._next_poll - now, 0.0) or delay)
+            gap = choose(ready, oldest=self._budget.oldest_turn())
+            if gap is None:
+                return 0.0
+            self._budget.spend(now)
+            return await self._request(gap)
+        except DiskFull as error:
+            self._pause(f"the journal's disk is full; make room or enlarge the volume ({error})")
+            return PAUSED_SECONDS
+
+    async def _request(self, gap: Gap) -> float:
+        """Ask for the gap's next page and store the answer; returns the seconds to wait after a failure."""
+        try:
+            page = await self._api.fetch_page(gap.cursor, self._page_size)
+        except CursorLost as error:
+            self._log.warning("source.cursor_lost", gap=gap.id, cursor=gap.cursor, reason=error.reason)
+            self._took(await self._journal.collect(self.name, gap.id, CursorRefused(), start_at=0), gap)
+            return 0.0
+        except Unreadable as error:
+            return await self._shrink(gap, error)
+        except Retryable as error:
+            if error.kind == "rate_limited":
+                self._budget.throttled(error.retry_after, self._clock.monotonic())
+            return self._failed("source.unavailable", error.reason, UNAVAILABLE, error.retry_after)
+        except Misconfigured as error:
+            return self._failed("source.misconfigured", error.reason, MISCONFIGURED)
+        if page.rate is not None:
+            self._budget.learn(page.rate, self._clock.monotonic())
+        self._server_time = (page.server_time, self._clock.monotonic())
+        if not await self._is_ours(page):
+            return self._failed("source.foreign", str(self.health.reason), MISCONFIGURED)
+        await self._store(gap, page)
+        return 0.0
+
+    async def _store(self, gap: Gap, page: Page) -> None:
+        intake = take_in(page.records, page.users, self._redactor)
+        if intake.without_id:
+            self._metrics.records_without_id.labels(self.name).inc(intake.without_id)
+            self._log.error("source.record_without_id", count=intake.without_id, request_id=page.request_id)
+        users = dict(intake.users) | await self._missing_users(intake)
+        outcome = PageRead(
+            rows=[record.row for record in intake.records],
+            next=page.next,
+            server_time=page.server_time,
+            asked=page.server_time - int(page.elapsed * SECOND),
+            empty=not page.records,
+        )
+        collected = await self._journal.collect(
+            self.name,
+            gap.id,
+            outcome,
+            records=intake.records,
+            users=users,
+            start_at=self.settings.start.resolve(page.server_time),
+        )
+        self._recovered()
+        self._page_size = min(self.settings.page_size, self._page_size * 2)
+        self._took(collected, gap, page)
+
+    async def _missing_users(self, intake: Intake) -> dict[str, bytes]:
+        unknown = await self._journal.unknown_users(self.name, list(intake.missing_users))
+        found = await self._lookup.find({user: intake.missing_users[user] for user in unknown})
+        return dict(take_in((), found, self._redactor).users)
+
+    async def _shrink(self, gap: Gap, error: Unreadable) -> float:
+        """Ask for less; for a single record that cannot be read, step over it by way of a known id."""
+        if self._page_size > 1:
+            self._page_size = max(1, self._page_size // 4)
+            self._log.warning("source.page_unreadable", gap=gap.id, next_size=self._page_size, reason=error.reason)
+            return self._failed("source.unavailable", error.reason, UNAVAILABLE) if self._failures else 0.0
+        collected = await self._journal.step_over(self.name, gap.id, self._server_now())
+        if collected.changes.gap.cursor == gap.cursor:
+            self._stuck[gap.id] = self._clock.monotonic() + STUCK_SECONDS
+            self._log.error("source.record_unreadable", gap=gap.id, cursor=gap.cursor, reason=error.reason)
+        self._took(collected, gap)
+        return 0.0
+
+    async def _is_ours(self, page: Page) -> bool:
+        """Whether the key belongs to the organization whose log this journal keeps under this name."""
+        source = self.source
+        if source is None or page.organization_id is None:
+            return True
+        if source.organization_id is None:
+            self.source = await self._journal.claim_source(self.name, page.organization_id, page.environment_id)
+            self._answered = True
+            return True
+        ours = (source.organization_id, source.environment_id)
+        if ours == (page.organization_id, page.environment_id or source.environment_id):
+            self._answered = True
+            return True
+        text = (
+            f"the key belongs to organization {page.organization_id}, environment {page.environment_id}, "
+            f"but the journal keeps {ours[0]}, {ours[1]} under the source name {self.name!r}; give the other one "
+            "a name of its own in FORWARDER_SOURCES, or a journal of its own in FORWARDER_STATE_PATH"
+        )
+        if not self._answered:
+            variable = f"FORWARDER_{self.name.upper().replace('-', '_')}_API_KEY"
+            raise ConfigurationError([Problem(variable, text)])
+        self.health.reason = text
+        return False
+
+    async def _open_poll(self, now: float) -> SourceRecord:
+        self._next_poll = max(self._next_poll + self.settings.poll_interval, now)
+        return await self._journal.open_poll(
+            self.name,
+            now=self._server_now(),
+            lookback=int(self.settings.lookback * SECOND),
+            sweep_interval=int(self.settings.sweep_interval * SECOND),
+        )
+
+    async def _tend(self) -> None:
+        """Keep house now and then; while the disk is full, look for room at every turn."""
+        now = self._clock.monotonic()
+        if now >= self._next_tend or self._journal.disk_full:
+            more = await self._journal.tend(self.name, self._server_now())
+            self._next_tend = now if more else now + TEND_SECONDS
+
+    async def _rest(self, pulse: Pulse, seconds: float) -> None:
+        """Wait; nothing will come meanwhile, so nothing is held back for its place."""
+        if seconds >= 1.0 and not self._journal.disk_full:
+            await self._journal.release(self.name)
+        await pulse.wait(seconds)
+
+    def _ready(self, gaps: Sequence[Gap], now: float) -> list[Gap]:
+        return [gap for gap in gaps if self._stuck.get(gap.id, now) <= now]
+
+    def _paused(self) -> bool:
+        limit = self._journal.max_bytes * (RESUME_AT if self.health.paused else 1.0)
+        if self._journal.disk_full:
+            self._pause("the journal's disk is full; make room or enlarge the volume")
+        elif self._journal.backlog_bytes >= limit:
+            self._pause(
+                f"the undelivered backlog has reached {self._journal.max_bytes} bytes (FORWARDER_STATE_MAX_BYTES); "
+                "collecting goes on when the sink furthest behind (`forwarder status`) has caught up",
+            )
+        elif self.health.paused:
+            self.health.paused, self.health.reason = False, None
+            self._log.info("source.resumed")
+        return self.health.paused
+
+    def _pause(self, reason: str) -> None:
+        if not self.health.paused:
+            self._log.warning("source.paused", reason=reason)
+        self.health.paused, self.health.reason = True, reason
+
+    def _failed(self, event: str, reason: str, backoff: Backoff, retry_after: float | None = None) -> float:
+        self._failures += 1
+        self.health.reason = reason
+        seconds = backoff.delay(self._failures, self._random, at_least=retry_after)
+        # An outage is told at its beginning, and then as often as it has doubled.
+        if self._failures & (self._failures - 1) == 0:
+            self._log.warning(event, reason=reason, failures=self._failures, retry_in=round(seconds, 1))
+        return seconds
+
+    def _recovered(self) -> None:
+        if self._failures > 1:
+            self._log.info("source.recovered", failures=self._failures)
+        self._failures = 0
+        self.health.reason = None
+        self.health.last_good = self._clock.monotonic()
+
+    def _took(self, collected: Collected, gap: Gap, page: Page | None = None) -> None:
+        """Tell of a stored answer."""
+        self.source = collected.source
+        self._observe(collected.source)
+        changes = collected.changes
+        self._metrics.events_collected.labels(self.name).inc(collected.fresh)
+        self._metrics.events_duplicate.labels(self.name).inc(collected.known)
+        if page is not None:
+            log = self._log.info if collected.fresh else self._log.debug
+            log(
+                "source.page_collected",
+                gap=gap.id,
+                records=len(page.records),
+                fresh=collected.fresh,
+                request_id=page.request_id,
+            )
+        if changes.state == "open" and changes.gap.pages == 1 and gap.pages == 0:
+            self._log.info("gap.opened", gap=gap.id, floor=_moment(changes.gap.floor), sweep=gap.sweep)
+        elif changes.state != "open":
+            log = self._log.info if gap.pages else self._log.debug
+            log("gap.closed", gap=gap.id, pages=gap.pages + 1, merged=changes.state == "merged")
+        for hole in changes.holes:
+            if hole.kind == "lost":
+                self._metrics.source_lost_gaps.labels(self.name).inc()
+                self._log.error("gap.lost", since=_moment(hole.since), until=_moment(hole.until))
+            else:
+                self._log.error("gap.unreadable", since=_moment(hole.since), until=_moment(hole.until))
+
+    def _observe(self, source: SourceRecord) -> None:
+        self._metrics.source_gaps.labels(self.name).set(len(source.gaps))
+        if source.last_success is not None:
+            self._metrics.source_last_success.labels(self.name).set(source.last_success / SECOND)
+        until = complete_until(source.state, source.gaps)
+        if until is not None:
+            self._metrics.source_complete_until.labels(self.name).set(until / SECOND)
+
+    def _server_now(self) -> int:
+        """Persona's clock, as well as it is known: its last answer's, and the time since."""
+        if self._server_time is None:
+            return self._clock.now()
+        then, at = self._server_time
+        return then + int((self._clock.monotonic() - at) * SECOND)
+
+
+def _moment(micros: int | None) -> str | None:
+    return None if micros is None or micros < 0 else format_rfc3339(micros)

@@ -1,0 +1,48 @@
+"""Users that a page names and does not include: fetched once, by one of their records, and never waited for."""
+
+import asyncio
+from collections.abc import Mapping
+
+from forwarder.clock import Clock
+from forwarder.collect.budget import Budget
+from forwarder.collect.persona import PersonaApi
+from forwarder.errors import Failure
+from forwarder.record import Json
+
+SECONDS = 5.0
+"""Longest that the look-ups of one page may hold it up."""
+
+AGAIN_SECONDS = 3600.0
+"""A user whom Persona did not show is asked for again only so much later."""
+
+
+class UserLookup:
+    """Finds users within what the rate budget lets go at once."""
+
+    def __init__(self, api: PersonaApi, budget: Budget, clock: Clock) -> None:
+        self._api = api
+        self._budget = budget
+        self._clock = clock
+        self._not_before: dict[str, float] = {}
+
+    async def find(self, wanted: Mapping[str, str]) -> dict[str, Json]:
+        """The resources of those *wanted* users (id to the id of one of their records) that Persona shows now."""
+        found: dict[str, Json] = {}
+        deadline = self._clock.monotonic() + SECONDS
+        for user, record in wanted.items():
+            now = self._clock.monotonic()
+            if now >= deadline or self._budget.delay(now) > 0:
+                break
+            if self._not_before.get(user, now) > now:
+                continue
+            self._budget.spend(now)
+            # Assume failure: whatever ends this look-up, it is not repeated at every page.
+            self._not_before[user] = now + AGAIN_SECONDS
+            try:
+                async with asyncio.timeout(deadline - now):
+                    resource = await self._api.fetch_user(record)
+            except (Failure, TimeoutError):
+                continue
+            if resource is not None:
+                found[user] = resource
+        return found
