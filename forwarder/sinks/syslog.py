@@ -141,7 +141,8 @@ class SyslogSink(Sink[SyslogSettings]):
             fault = tls_fault(error)
             if fault is not None:
                 raise Misconfigured(fault) from error
-            raise Retryable(f"no connection to {self.destination}: {error}", kind="connection") from error
+            reason = f"no connection to {self.destination}: {error or type(error).__name__}"
+            raise Retryable(reason, kind="connection") from error
 
     async def _connect(self) -> None:
         context = self.settings.tls_context() if self._scheme == "tls" else None

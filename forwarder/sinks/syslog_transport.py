@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
-from forwarder.errors import Failure, Misconfigured, Refused, Retryable
+from forwarder.errors import Misconfigured, Refused, Retryable
 from forwarder.sinks.base import tls_fault
 
 _SEND_BUFFER = 256 << 10
@@ -80,7 +80,7 @@ class Stream(asyncio.Protocol):
         :raises Retryable: it hung up
         """
         await asyncio.wait({self._lost}, timeout=seconds)
-        self._check(unanswered=False)
+        self._check(unanswered=False, hint="; on a new connection that may mean that it refuses us or our certificate")
 
     async def send(self, messages: Sequence[bytes], *, framing: str) -> None:
         """Return when the kernel has all of *messages* and the connection is still there."""
@@ -106,11 +106,15 @@ class Stream(asyncio.Protocol):
         above = 0 if self._transport is self._tcp else self._transport.get_write_buffer_size()
         return above + self._tcp.get_write_buffer_size()
 
-    def _check(self, *, unanswered: bool) -> None:
-        if self._lost.done():
-            raise _failure(self._lost.result(), unanswered=unanswered)
-        if self._transport.is_closing():
-            raise _failure(None, unanswered=unanswered)
+    def _check(self, *, unanswered: bool, hint: str = "") -> None:
+        if not self._lost.done() and not self._transport.is_closing():
+            return
+        cause = self._lost.result() if self._lost.done() else None
+        fault = None if cause is None else tls_fault(cause)
+        if fault is not None:
+            raise Misconfigured(fault)
+        reason = "the receiver hung up" if cause is None else f"the connection broke: {cause or type(cause).__name__}"
+        raise Retryable(reason + hint, unanswered=unanswered, kind="connection")
 
 
 class Datagrams(asyncio.DatagramProtocol):
@@ -178,11 +182,3 @@ async def _turns() -> None:
     """Let the loop look at the socket, read what is there, and tell us of a lost connection: a turn each."""
     for _ in range(3):
         await asyncio.sleep(0)
-
-
-def _failure(cause: Exception | None, *, unanswered: bool) -> Failure:
-    fault = None if cause is None else tls_fault(cause)
-    if fault is not None:
-        return Misconfigured(fault)
-    reason = "the receiver hung up" if cause is None else f"the connection broke: {cause or type(cause).__name__}"
-    return Retryable(reason, unanswered=unanswered, kind="connection")
