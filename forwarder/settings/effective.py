@@ -23,7 +23,7 @@ def effective_text(settings: Settings) -> str:
 
 
 def _lines(loaded: Loaded) -> Iterator[str]:
-    for field, info in loaded.section.model.model_fields.items():
+    for field, info in loaded.section.fields():
         variable, given = loaded.section.variable(field), field in loaded.model.model_fields_set
         if field in loaded.files:
             yield f"{variable}_FILE={quoted(str(loaded.files[field]))}"

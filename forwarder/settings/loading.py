@@ -1,8 +1,9 @@
 """The whole configuration, read once at the start: every problem is found before anything is opened."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from forwarder.collect.settings import PersonaSettings
@@ -90,6 +91,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     loaded, found = read(sections, own)
     for entry in classes:
         found += _problems_of_sink(sections[entry.prefix], own, {problem.variable for problem in found})
+    problems += _shared_files(classes, own)
     unread = [entry.prefix for entry in [*sources, *broken] if entry.prefix not in sections]
     problems += [*found, *_unknown(own, list(sections.values()), unread)]
     if problems:
@@ -161,6 +163,17 @@ def _problems_of_sink(section: Section, environ: Mapping[str, str], blamed: set[
                 parse_filter(text)
             except ValueError as error:
                 yield Problem(variable, str(error))
+
+
+def _shared_files(sinks: Iterable[Named], environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Find files that two would write to: the journal and sinks of kind ``file``."""
+    journal = STATE.variable("path")
+    owners = {Path(environ.get(journal, "").strip() or StateSettings().path).resolve(): journal}
+    for variable in (f"{entry.prefix}PATH" for entry in sinks if entry.kind == "file"):
+        text = environ.get(variable, "").strip()
+        owner = owners.setdefault(Path(text).resolve(), variable) if text else variable
+        if owner != variable:
+            yield Problem(variable, f"is the same file as {owner}; give each its own")
 
 
 def _unknown(environ: Mapping[str, str], sections: Sequence[Section], unread: Sequence[str]) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from forwarder.formats import PLANNED
 from forwarder.settings.environment import PREFIX
 from forwarder.settings.loading import SOURCE_KINDS
 from forwarder.settings.names import RESERVED, mapped
@@ -62,7 +63,7 @@ def _table(section: Section) -> str:
 
 
 def _rows(section: Section) -> Iterator[str]:
-    for field, info in section.model.model_fields.items():
+    for field, info in section.fields():
         secret = f"yes, or `{section.variable(field)}_FILE`" if is_secret(info) else ""
         cells = (f"`{section.variable(field)}`", _default(info), _meaning(info), secret)
         yield f"| {' | '.join(map(_escaped, cells))} |"
@@ -85,5 +86,13 @@ def _default(info: FieldInfo) -> str:
 
 def _meaning(info: FieldInfo) -> str:
     words = choices(info)
-    known = info.description or ""
-    return f"{known} One of {', '.join(f'`{word}`' for word in words)}." if words else known
+    parts = [info.description or ""]
+    if words:
+        parts.append(f"One of {_listed(word for word in words if word not in PLANNED)}.")
+    if PLANNED & set(words):
+        parts.append(f"Not in this version yet: {_listed(word for word in words if word in PLANNED)}.")
+    return " ".join(parts)
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)

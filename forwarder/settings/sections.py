@@ -13,6 +13,7 @@ from forwarder.privacy import NO_DEFAULTS, check_path
 from forwarder.privacy.pseudonyms import Pseudonyms
 from forwarder.secret import Secret
 from forwarder.settings.environment import PREFIX
+from forwarder.sinks.base import SinkSettings, TlsSettings
 from forwarder.units import CommaList, Duration, Size
 
 SHORTEST_RETENTION = 187 * 86_400
@@ -173,9 +174,18 @@ class Section:
         """Return the name of the variable of *field*."""
         return f"{self.prefix}{field.upper()}"
 
+    def fields(self) -> list[tuple[str, FieldInfo]]:
+        """Return the fields with their names: first a sink's own, then those of every sink, then those of TLS."""
+
+        def rank(item: tuple[str, FieldInfo]) -> int:
+            return (item[0] in SinkSettings.model_fields) + 2 * (item[0] in TlsSettings.model_fields)
+
+        fields = self.model.model_fields.items()
+        return sorted(fields, key=rank) if issubclass(self.model, SinkSettings) else list(fields)
+
     def variables(self) -> Iterator[Variable]:
-        """Every variable that the section reads, in the model's order."""
-        for field, info in self.model.model_fields.items():
+        """Every variable that the section reads."""
+        for field, info in self.fields():
             secret = is_secret(info)
             yield Variable(self.variable(field), field, secret)
             if secret:

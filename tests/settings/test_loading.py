@@ -230,3 +230,21 @@ def test_a_source_starts_at_a_word_a_duration_or_a_time(text: str) -> None:
 def test_a_sink_whose_library_is_missing_is_a_problem_and_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "forwarder.sinks.stdout", None)
     assert "cannot be loaded" in problems(KEY)["FORWARDER_SINKS"]
+
+
+def test_no_two_write_to_one_file(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    found = problems(
+        {
+            **KEY,
+            "FORWARDER_STATE_PATH": str(tmp_path / "x"),
+            "FORWARDER_SINKS": "a=file,b=file,c=file",
+            "FORWARDER_A_PATH": str(tmp_path / "a"),
+            "FORWARDER_B_PATH": str(tmp_path / "link" / "a"),
+            "FORWARDER_C_PATH": str(tmp_path / "x"),
+        }
+    )
+    assert found == {
+        "FORWARDER_B_PATH": "is the same file as FORWARDER_A_PATH; give each its own",
+        "FORWARDER_C_PATH": "is the same file as FORWARDER_STATE_PATH; give each its own",
+    }
