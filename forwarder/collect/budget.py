@@ -9,7 +9,9 @@ ask Persona anything (a page, a user look-up) does::
 and hands what the answer said to :meth:`Budget.learn` or :meth:`Budget.throttled`.
 
 The first request of each poll interval is *guaranteed*: it needs no room in the share. So that the share still holds in
-any 60 seconds, room for those is set aside, and everything else gets what is left of it.
+any 60 seconds, room for those is set aside, and everything else gets what is left of it. Poll intervals follow each
+other without drift from the first request on: measured from one request to the next, each slow answer during a
+catch-up would make all later polls later.
 """
 
 import math
@@ -46,8 +48,8 @@ class RateLimit:
 class Budget:
     """The requests of one source.
 
-    In any 60 seconds it grants at most the larger of one for each poll interval, and the whole part of *share* times
-    the limit that was known when they were granted.
+    In any 60 seconds it grants at most the larger of one for each poll interval that they touch, and the whole part of
+    *share* times the limit that was known when they were granted.
     """
 
     def __init__(self, share: float, poll_interval: float) -> None:
@@ -55,7 +57,8 @@ class Budget:
         self._poll_interval = poll_interval
         self._limit = DEFAULT_LIMIT
         self._others: deque[float] = deque()
-        self._guaranteed_at = -math.inf
+        self._anchor: float | None = None
+        self._next_guaranteed = -math.inf
         self._slow_until = -math.inf
         self._closed_until = -math.inf
         self._since_oldest = 0
@@ -85,14 +88,14 @@ class Budget:
 
     def delay(self, now: float) -> float:
         """Seconds until a request may be made; 0 means now."""
-        due = max(self._closed_until, min(self._next_guaranteed(), self._next_other(now)))
+        due = max(self._closed_until, min(self._next_guaranteed, self._next_other(now)))
         # A wait that is shorter than the clock can resolve would be asked for again and again.
         return 0.0 if due <= now else max(due - now, _SHORTEST_WAIT)
 
     def spend(self, now: float) -> None:
         """Record that a request is made now."""
-        if now >= self._next_guaranteed():
-            self._guaranteed_at = now
+        if now >= self._next_guaranteed:
+            self._next_guaranteed = self._end_of_interval(now)
         else:
             self._others.append(now)
         self._forget(now)
@@ -109,14 +112,17 @@ class Budget:
         self._since_oldest = -1
         return True
 
-    def _next_guaranteed(self) -> float:
-        return self._guaranteed_at + self._poll_interval
+    def _end_of_interval(self, now: float) -> float:
+        """When the poll interval ends that *now* lies in; the first one begins with the first request."""
+        self._anchor = anchor = now if self._anchor is None else self._anchor
+        end = anchor + ((now - anchor) // self._poll_interval + 1) * self._poll_interval
+        return end if end > now else end + self._poll_interval  # a border's last bit may fall on either side
 
     def _next_other(self, now: float) -> float:
         """When a request beside the guaranteed ones may be made next."""
         self._forget(now)
         share = math.floor(self._share * self._limit + 1e-9)  # 0.29 * 100 is 28.999…
-        room = share - math.ceil(WINDOW / self._poll_interval)
+        room = share - math.ceil(WINDOW / self._poll_interval) - 1  # a window's ends may lie within an interval each
         if room <= 0:
             return math.inf
         free_at = -math.inf if len(self._others) < room else self._others[-room] + WINDOW
