@@ -37,6 +37,24 @@ EVENTS: dict[str, str] = {
     "admin.answer_late": "Status or metrics took too long to collect; the client got a 503.",
     "admin.listening": "Probes, metrics and status are served on this host and port.",
     "library.message": "A library of ours, or Python itself, warns or fails; `logger` and `message` are its own.",
+    "sink.opened": "The destination was reached; `promise` is what it can prove.",
+    "sink.batch_delivered": "The destination acknowledged a batch.",
+    "sink.batch_refused": "The destination refused something in a batch; it is singled out, its neighbours go on.",
+    "sink.batch_retried": "The destination is away or busy: nothing is lost, the batch is sent again. Said at the "
+    "start of an outage, then rarely.",
+    "sink.misconfigured": "The destination refuses us for a reason that the operator has to mend; `reason` says which. "
+    "Events wait; said once.",
+    "sink.healed": "An outage of the destination is over; delivery goes on.",
+    "sink.dead_lettered": "The destination refused one event for good; it is kept with the reason "
+    "(`forwarder dead-letters`).",
+    "sink.position_taken": "The destination itself remembers events that the journal had not noted as delivered; they "
+    "are not sent again.",
+    "sink.ahead_of_journal": "The destination remembers more than this journal has given out: the journal was put back "
+    "from a backup. Delivery goes on with what is new.",
+    "sink.left_unanswered": "The stop ended sends that had no answer yet; the next run may repeat so many events.",
+    "sink.commit_waits": "The cursor cannot be written since the journal's disk is full; delivery goes on when there "
+    "is room.",
+    "sink.faulty": "The sink did what its contract does not allow; the traceback is in the line. Report it.",
 }
 """Dotted event name to what it means, for operators."""
 
@@ -107,9 +125,15 @@ class _LibraryHandler(logging.Handler):
             message = record.getMessage()
         except Exception:  # noqa: BLE001 # a library's broken format string must not become our failure
             message = f"{record.msg} {record.args}"
-        log = get_logger(logger=record.name)
+        log = get_logger()
         # The level is the library's own; below WARNING nothing arrives here.
-        log.log(record.levelno, "library.message", message=message.strip(), exc_info=record.exc_info)
+        log.log(
+            record.levelno,
+            "library.message",
+            logger=record.name,
+            message=message.strip(),
+            exc_info=record.exc_info,
+        )
 
 
 class _Mask:
@@ -151,11 +175,13 @@ def _longest(text: str) -> tuple[int, str]:
 
 
 def _spellings(secret: str) -> set[str]:
-    """How *secret* could be written in a line: plain, in a JSON string, as a Python literal, in a URL."""
+    """How *secret* could be written in a line: plain or in a URL, and that in JSON or as a Python literal."""
     if len(secret) < SHORTEST_SECRET:
         return set()
-    in_json = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-    return {secret, repr(secret)[1:-1], quote(secret), quote(secret, safe="")} | in_json
+    plain = {secret, quote(secret), quote(secret, safe="")}
+    python = {repr(text)[1:-1] for text in plain} | {repr(text + "'\"")[1:-4] for text in plain}
+    json_text = {json.dumps(text, ensure_ascii=ascii_)[1:-1] for text in plain | python for ascii_ in (True, False)}
+    return plain | python | json_text | {repr(text)[1:-1] for text in python}
 
 
 class _Output:

@@ -67,6 +67,7 @@ def unreadable_calls(folder: Path = ROOT / "forwarder") -> list[str]:
 
 
 def _log_calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str, list[str]]]:
+    """Each call of a logger, its level, and the names that it can log; none where they cannot be told."""
     for call in ast.walk(tree):
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.args):
             continue
@@ -74,7 +75,30 @@ def _log_calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str, list[str]]]:
         if method not in _METHODS or not _is_logger(call.func.value):
             continue
         position = 1 if method == "log" else 0
-        yield call, _METHODS[method], list(_names(call.args[position]) if len(call.args) > position else ())
+        argument = call.args[position] if len(call.args) > position else call
+        yield call, _METHODS[method], list(_names(argument)) or list(_names_passed(tree, call, argument))
+
+
+def _names_passed(tree: ast.AST, call: ast.Call, argument: ast.expr) -> Iterator[str]:
+    """Where *call* logs under a parameter of its function: the literals that the file calls that function with."""
+    if not isinstance(argument, ast.Name):
+        return
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) or call not in ast.walk(function):
+            continue
+        parameters = [parameter.arg for parameter in function.args.args if parameter.arg != "self"]
+        if argument.id not in parameters:
+            continue
+        place = parameters.index(argument.id)
+        for caller in ast.walk(tree):
+            if isinstance(caller, ast.Call) and len(caller.args) > place and _called(caller) == function.name:
+                yield from _names(caller.args[place])
+
+
+def _called(call: ast.Call) -> str | None:
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return call.func.id if isinstance(call.func, ast.Name) else None
 
 
 def _is_logger(receiver: ast.expr) -> bool:

@@ -13,6 +13,11 @@ pytest.register_assert_rewrite("tests.sinks.contract")
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
+def pytest_configure() -> None:
+    """Let nobody make an event loop merely by asking for the current one, as looptime does before synchronous tests."""
+    asyncio.set_event_loop(None)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the check for tasks around each asynchronous test.
