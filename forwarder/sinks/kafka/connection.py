@@ -10,7 +10,7 @@ import ssl
 from typing import Any
 
 from aiokafka import errors
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection
 
 from forwarder.errors import Misconfigured, Retryable
 from forwarder.sinks.kafka.failures import say
@@ -18,6 +18,9 @@ from forwarder.sinks.kafka.settings import KafkaSettings
 
 SHARE = 0.9
 """Part of the sink's time-out after which it gives up by itself, to say why before the worker cancels it."""
+
+_FAREWELL = 1.0
+"""Seconds that a connection which ended badly gets to close."""
 
 
 def connection_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -49,11 +52,13 @@ async def first_contact(settings: KafkaSettings) -> tuple[str, Any]:
     servers, tried = settings.bootstrap_servers, []
     for server in servers:
         host, _, port = server.rpartition(":")
-        options = connection_options(settings)
+        connection: Any = AIOKafkaConnection(host.strip("[]"), int(port), **connection_options(settings))
         try:
             async with asyncio.timeout(settings.timeout * SHARE / (len(servers) + 1)):
-                return server, await create_conn(host.strip("[]"), int(port), **options)
+                await connection.connect()
+                return server, connection
         except (OSError, errors.KafkaError, ValueError, AssertionError) as error:
+            await _gone(connection)
             _raise_if_rejected(server, error)
             tried.append(f"{server}: {hung_up(error) or say(error)}")
     raise Retryable(f"no broker can be reached ({'; '.join(tried)})", kind="connection")
@@ -66,6 +71,12 @@ async def hang_up(connection: Any) -> None:
     closed = connection.close()
     if closed is not None:
         await closed
+
+
+async def _gone(connection: Any) -> None:
+    """Wait a moment for a connection that aiokafka has begun to close: TLS takes its leave of the peer first."""
+    if connection._protocol is not None:
+        await asyncio.wait({connection._closed_fut}, timeout=_FAREWELL)
 
 
 def hung_up(error: BaseException) -> str | None:

@@ -1,0 +1,276 @@
+"""Real Apache Kafka: one node (KRaft), and two readers of what it holds that are not our client.
+
+Its jars come by Maven into the cache (``kafka_broker/pom.xml`` pins the version); Java 17 runs them. It has three
+listeners: ``plain`` for everybody, ``login`` (SASL) and ``tls`` (SASL over mutual TLS) for :data:`USER`, who may do
+only what a test allows.
+"""
+
+import fcntl
+import importlib
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from cryptography.hazmat.primitives import serialization
+
+from tests.peers import CACHE, PeerProcess, accepts, free_port, unavailable
+
+_admin: Any = importlib.import_module("confluent_kafka.admin")  # its types do not export what it offers
+USER, PASSWORD = "alice", "alice-has-a-secret"
+_FILES = Path(__file__).parent / "kafka_broker"
+_CLUSTER = "4L6g3nShT-eMCtK--X86sw"
+_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+_LISTENERS = ("plain", "login", "tls", "controller")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a reader found."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    headers: list[tuple[str, bytes]]
+    timestamp: int
+
+
+def kafka_jars() -> Path:
+    """Find the broker's jars in the cache, or let Maven fetch them; skip where Java or Maven is missing."""
+    pom = _FILES / "pom.xml"
+    found = re.search(r"<kafka\.version>(.+?)<", pom.read_text())
+    assert found is not None
+    if shutil.which("java") is None:
+        unavailable("Apache Kafka needs Java, and this machine has none")
+    jars = CACHE / f"kafka-{found[1]}"
+    jars.parent.mkdir(parents=True, exist_ok=True)
+    with (jars.parent / "kafka.lock").open("w") as lock:  # two test processes fetch once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not jars.exists():
+            if shutil.which("mvn") is None:
+                unavailable("Apache Kafka is fetched with Maven, and this machine has none")
+            partial = jars.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            command = [
+                "mvn",
+                "-q",
+                "-B",
+                "-f",
+                str(pom),
+                _COPY,
+                f"-DoutputDirectory={partial}",
+                "-DincludeScope=runtime",
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+            if done.returncode:
+                unavailable(f"Apache Kafka cannot be fetched: {done.stdout.strip()[-500:]}")
+            partial.rename(jars)
+    return jars
+
+
+class KafkaBroker:
+    """One broker; what it holds outlives :meth:`kill` and :meth:`start`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._jars = kafka_jars()
+        self._ports = {name: free_port() for name in _LISTENERS}
+        self._process: PeerProcess | None = None
+        self._make_certificates()
+        values = {name: str(port) for name, port in self._ports.items()} | {
+            "data": str(folder / "data"),
+            "user": USER,
+            "password": PASSWORD,
+            "keystore": str(folder / "broker.pem"),
+            "authority": str(folder / "ca.pem"),
+        }
+        template = (_FILES / "server.properties").read_text()
+        self._properties = folder / "server.properties"
+        self._properties.write_text(re.sub(r"\{(\w+)\}", lambda hole: values[hole[1]], template))
+        scram = [f"SCRAM-SHA-{size}=[name={USER},password={PASSWORD}]" for size in (256, 512)]
+        self.run_tool(
+            "kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", _CLUSTER, "--config",
+            str(self._properties), "--add-scram", scram[0], "--add-scram", scram[1],
+        )  # fmt: skip
+
+    def address(self, listener: str = "plain") -> str:
+        """``host:port`` of one of the listeners."""
+        return f"127.0.0.1:{self._ports[listener]}"
+
+    # Its life
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        command = [*self._java(), "kafka.Kafka", str(self._properties)]
+        self._process = PeerProcess(command, self.folder / "broker.log")
+        self._process.wait_until(self._answers, seconds=60)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self._process is not None
+        self._process.kill()
+
+    def freeze(self) -> None:
+        """Keep its connections, and answer nothing any more."""
+        assert self._process is not None
+        self._process.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """End :meth:`freeze`."""
+        assert self._process is not None
+        self._process.process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it for good; nothing that it holds is needed any more."""
+        if self._process is not None:
+            self._process.process.send_signal(signal.SIGCONT)
+            self._process.stop()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.process.poll() is None
+
+    # What it holds
+
+    def create_topic(self, name: str, *, partitions: int = 3, **config: str) -> None:
+        """Create a topic; configuration keys with ``_`` for ``.``."""
+        settings = {key.replace("_", "."): value for key, value in config.items()}
+        self._administer("create_topics", _admin.NewTopic(name, partitions, 1, config=settings))
+        while len(self._partitions(name)) < partitions:
+            time.sleep(0.02)
+
+    def configure_topic(self, name: str, **config: str) -> None:
+        """Change the topic's configuration; keys as in :meth:`create_topic`."""
+        entries = [
+            _admin.ConfigEntry(key.replace("_", "."), value, incremental_operation=_admin.AlterConfigOpType.SET)
+            for key, value in config.items()
+        ]
+        resource = _admin.ConfigResource(_admin.ConfigResource.Type.TOPIC, name, incremental_configs=entries)
+        self._administer("incremental_alter_configs", resource)
+
+    def allow(self, operation: str, topic: str) -> None:
+        """Let :data:`USER` do *operation* (``WRITE``, ``DESCRIBE``, …) on *topic*."""
+        rule = _admin.AclBinding(
+            _admin.ResourceType.TOPIC,
+            topic,
+            _admin.ResourcePatternType.LITERAL,
+            f"User:{USER}",
+            "*",
+            _admin.AclOperation[operation],
+            _admin.AclPermissionType.ALLOW,
+        )
+        self._administer("create_acls", rule)
+
+    def read(self, topic: str) -> list[Record]:
+        """Read all of *topic* with librdkafka, partition by partition."""
+        return read_topic(self.address(), topic)
+
+    def read_with_java(self, topic: str, count: int) -> str:
+        """Read *count* records of *topic* with Kafka's own console consumer; a line each, as it prints them."""
+        show = [
+            part
+            for what in ("partition", "offset", "timestamp", "headers", "key")
+            for part in ("--formatter-property", f"print.{what}=true")
+        ]
+        return self.run_tool(
+            "org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", self.address(), "--topic", topic,
+            "--from-beginning", "--max-messages", str(count), "--timeout-ms", "15000", *show,
+        )  # fmt: skip
+
+    def run_tool(self, tool: str, *arguments: str) -> str:
+        """Run one of Kafka's own tools and return what it prints."""
+        done = subprocess.run(
+            [*self._java(), tool, *arguments], capture_output=True, text=True, check=False, timeout=120
+        )
+        if done.returncode:
+            pytest.fail(f"{tool} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+        return done.stdout
+
+    def _java(self) -> list[str]:
+        # The first compiler only: the broker lives for seconds, and starts in half the time.
+        options = [
+            "-Xmx512m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        ]
+        return ["java", *options, "-cp", f"{self._jars}/*"]
+
+    def _client(self) -> Any:
+        # Made for each use: it has no close, and its sockets would outlive a test.
+        return _admin.AdminClient({"bootstrap.servers": self.address(), "log_level": 0})
+
+    def _administer(self, method: str, wanted: Any) -> None:
+        client = self._client()
+        for answer in getattr(client, method)([wanted]).values():
+            answer.result(timeout=20)
+
+    def _answers(self) -> bool:
+        if not accepts(self._ports["plain"]):
+            return False
+        try:
+            return bool(self._client().list_topics(timeout=1).brokers)
+        except KafkaException:
+            return False
+
+    def _partitions(self, topic: str) -> Mapping[int, Any]:
+        found: Mapping[int, Any] = self._client().list_topics(topic, timeout=5).topics[topic].partitions
+        return found
+
+    def _make_certificates(self) -> None:
+        authority = trustme.CA(key_type=trustme.KeyType.RSA)
+        authority.cert_pem.write_to_path(self.folder / "ca.pem")
+        broker = authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.RSA)
+        key = serialization.load_pem_private_key(broker.private_key_pem.bytes(), None)
+        pkcs8 = serialization.PrivateFormat.PKCS8  # the only form that Kafka reads
+        pem = key.private_bytes(serialization.Encoding.PEM, pkcs8, serialization.NoEncryption())
+        chain = b"".join(part.bytes() for part in broker.cert_chain_pems)
+        (self.folder / "broker.pem").write_bytes(pem + chain)
+        client = authority.issue_cert("alice@example.com")
+        client.private_key_and_cert_chain_pem.write_to_path(self.folder / "client.pem")
+
+
+def read_topic(brokers: str, topic: str) -> list[Record]:
+    """Read everything that *topic* holds now with librdkafka, which is not our client, partition by partition."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": brokers,
+            "group.id": "nobody",
+            "enable.auto.commit": False,
+            "enable.partition.eof": False,
+            "log_level": 0,
+            "fetch.wait.max.ms": 10,
+            "fetch.message.max.bytes": 50_000_000,
+        }
+    )
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        return [record for partition in sorted(partitions) for record in _read_partition(consumer, topic, partition)]
+    finally:
+        consumer.close()
+
+
+def _read_partition(consumer: Any, topic: str, partition: int) -> Iterator[Record]:
+    _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+    if not end:
+        return
+    consumer.assign([TopicPartition(topic, partition, 0)])
+    deadline = time.monotonic() + 20
+    offset = -1
+    while offset < end - 1:
+        message = consumer.poll(1)
+        if message is None or message.error() is not None:
+            assert time.monotonic() < deadline, f"partition {partition} of {topic} cannot be read to its end"
+            continue
+        offset = message.offset()
+        yield Record(partition, offset, message.key(), message.value(), message.headers() or [], message.timestamp()[1])
