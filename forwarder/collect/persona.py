@@ -13,6 +13,7 @@ followed, and over plain ``http`` (a loopback host) no proxy is used, since it w
 """
 
 import ssl
+from base64 import b64encode
 from typing import Any
 from urllib.parse import quote, urlencode
 from urllib.request import getproxies, proxy_bypass
@@ -25,16 +26,14 @@ from forwarder.clock import Clock
 from forwarder.collect.answers import Answer, Page, named, rate_limit, read_page, read_user
 from forwarder.collect.body import ACCEPT_ENCODING, Damaged, TooLarge, read_beginning, read_body
 from forwarder.collect.budget import RateLimit
-from forwarder.collect.refusals import OK, failure
+from forwarder.collect.refusals import GONE, OK, failure, record_failure
 from forwarder.collect.settings import PersonaSettings
 from forwarder.collect.unreached import unreached
-from forwarder.errors import Misconfigured, Refused, Retryable, Unreadable
+from forwarder.errors import Misconfigured, Retryable, Unreadable
 from forwarder.metrics import Metrics
 from forwarder.record import Json
 
 __all__ = ["Page", "PersonaApi", "RateLimit"]
-
-NOT_FOUND = 404
 
 _PATH = "/user-audit-logs"
 _ERROR_BODY = 64 << 10
@@ -80,11 +79,10 @@ class PersonaApi:
             return None  # as part of a path these would name another resource
         key = self._key()
         answer = await self._get(f"{_PATH}/{quote(record_id, safe='')}?include=user", key)
-        if answer.status == NOT_FOUND:
+        if answer.status in GONE:
             return None
         if answer.status != OK:
-            problem = failure(answer, variable=self._variable, cursor=record_id, key=key)
-            raise Refused(problem.reason) if isinstance(problem, Refused) else problem
+            raise record_failure(answer, variable=self._variable, key=key)
         return read_user(answer)
 
     async def close(self) -> None:
@@ -163,10 +161,7 @@ class PersonaApi:
 
     def _key(self) -> str:
         """The API key as it is now; one that cannot be sent is found here, where no error would quote it."""
-        try:
-            key = self._settings.api_key.reveal().strip()
-        except OSError as error:
-            raise Misconfigured(f"{self._variable}_API_KEY_FILE cannot be read: {error.strerror}") from error
+        key = self._settings.api_key.reveal().strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise Misconfigured(
                 f"{self._variable}_API_KEY is empty or holds characters that no API key has; set it again"
@@ -198,5 +193,7 @@ def _proxy(url: URL, variable: str) -> dict[str, Any]:
     if proxy.scheme not in {"http", "https"} or proxy.host is None:
         # The text is not quoted: it may hold a password.
         raise Misconfigured(f"HTTPS_PROXY must be a URL as http://proxy:3128 for {variable}_BASE_URL to be reached")
-    auth = None if proxy.user is None else aiohttp.BasicAuth(proxy.user, proxy.password or "")
-    return {"proxy": proxy.with_user(None), "proxy_auth": auth}
+    if proxy.user is None:
+        return {"proxy": proxy}
+    credentials = b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
+    return {"proxy": proxy.with_user(None), "proxy_headers": {"Proxy-Authorization": f"Basic {credentials}"}}

@@ -7,9 +7,12 @@ from typing import Any
 
 from forwarder.collect.answers import Answer, named, rate_limit, retry_after
 from forwarder.collect.lenient import NotJson, loads
-from forwarder.errors import CursorLost, Failure, Misconfigured, Retryable
+from forwarder.errors import CursorLost, Failure, Misconfigured, Refused, Retryable
 
 OK = 200
+
+GONE = frozenset({404, 410})
+"""A single record that Persona does not have, or no longer."""
 
 _LONGEST_QUOTE = 300
 
@@ -39,6 +42,17 @@ def failure(answer: Answer, *, variable: str, cursor: str | None, key: str) -> F
     if 200 <= status < 300:  # noqa: PLR2004 # as above
         return Retryable(named(answer, f"the answer is {status} and not 200"), kind="not_persona")
     return Misconfigured(named(answer, _advice(answer, variable) + said))
+
+
+def record_failure(answer: Answer, *, variable: str, key: str) -> Failure:
+    """Translate an answer about a single record that is neither a 200 nor one of :data:`GONE`.
+
+    :param variable: prefix of the source's variables (``FORWARDER_PERSONA``)
+    :param key: the API key that was sent; its text is taken out of what is quoted
+    """
+    if answer.status in _BAD_CURSOR:
+        return Refused(named(answer, f"Persona refused to show the record with {answer.status}{_quote(answer, key)}"))
+    return failure(answer, variable=variable, cursor=None, key=key)
 
 
 def _rate_limited(answer: Answer, said: str) -> Retryable:
