@@ -1,0 +1,59 @@
+"""What was read and is not settled yet, and how far the cursor may move. Pure."""
+
+from collections.abc import Iterable
+
+from forwarder.journal import DeadLetter, StoredEvent
+
+
+class Window:
+    """Events between the cursor and the last one that was read.
+
+    An event is *settled* once it was acknowledged, left out by the filters, or became a dead letter. The cursor stands
+    before the first event that is not settled: what was acknowledged beyond it is remembered here, so only a crash
+    sends it again.
+    """
+
+    def __init__(self, cursor: int) -> None:
+        self.cursor = cursor
+        self.last_read = cursor
+        self._open: dict[int, StoredEvent] = {}  # in the order of their numbers, as they were read
+        self._settled: set[int] = set()
+        self._dead: dict[int, DeadLetter] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, stored: StoredEvent) -> None:
+        """Note an event that was just read; their numbers grow."""
+        self._open[stored.seq] = stored
+        self.last_read = stored.seq
+
+    def stored(self, seq: int) -> StoredEvent:
+        """The event with this number, which the cursor has not passed."""
+        return self._open[seq]
+
+    def settle(self, seqs: Iterable[int]) -> None:
+        """Note that nothing is left to do about these."""
+        self._settled.update(seqs)
+
+    def bury(self, letter: DeadLetter) -> None:
+        """Note an event as a dead letter; it goes into the journal together with the cursor that passes it."""
+        self._dead[letter.seq] = letter
+        self._settled.add(letter.seq)
+
+    def advance(self) -> int:
+        """Move the cursor over everything that is settled, and return it."""
+        while self._open and (first := next(iter(self._open))) in self._settled:
+            del self._open[first]
+            self._settled.discard(first)
+            self.cursor = first
+        return self.cursor
+
+    def dead_up_to(self, cursor: int) -> list[DeadLetter]:
+        """The dead letters that a commit of *cursor* has to carry."""
+        return [letter for seq, letter in sorted(self._dead.items()) if seq <= cursor]
+
+    def forget_dead(self, letters: Iterable[DeadLetter]) -> None:
+        """Let go of dead letters that are in the journal now."""
+        for letter in letters:
+            del self._dead[letter.seq]

@@ -1,0 +1,274 @@
+"""One sink's worker: read, filter, format, send, commit; and again after every failure.
+
+The worker is the only one who waits, retries, counts and logs for a sink. It decides by pure parts:
+:mod:`~forwarder.delivery.batch` (what goes together, what becomes of a batch), :mod:`~forwarder.delivery.window` (how
+far the cursor may move), :mod:`~forwarder.delivery.health` (how long to pause, what is news).
+
+At most ``max_in_flight`` batches are sent beyond the cursor that the journal has, so a crash repeats at most these. All
+state is made in :meth:`DeliveryWorker.run`: a worker that failed can be run again.
+"""
+
+import asyncio
+from random import Random
+from typing import Any
+
+from forwarder.clock import Clock
+from forwarder.delivery.attempt import attempt, close, fault
+from forwarder.delivery.batch import worse
+from forwarder.delivery.courier import Courier
+from forwarder.delivery.health import SinkHealth
+from forwarder.delivery.intake import Intake, Unsendable
+from forwarder.delivery.telling import Telling
+from forwarder.delivery.window import Window
+from forwarder.errors import DiskFull, Failure, Misconfigured, Refused, Retryable
+from forwarder.journal import DeadLetter, Journal, StoredEvent
+from forwarder.metrics import Metrics
+from forwarder.pulse import Pulse
+from forwarder.sinks.base import Item, Sink
+
+IDLE = 60.0
+"""Longest wait for something to do, in seconds; a release or an answer ends it at once."""
+
+DISK_PAUSE = 5.0
+"""Seconds between two tries to commit on a full disk."""
+
+READ_EVENTS = 500
+READ_BYTES = 1 << 20
+"""Most that is read and formatted in one go (some 20 ms of work), so that the loop stays free for others."""
+
+
+class DeliveryWorker:
+    """Delivers what the journal releases to one sink, for ever.
+
+    :ivar name: the sink's configured name
+    :ivar health: how it is doing, for the probes and the status page
+    :raises ValueError: one of the sink's filters cannot be read
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        sink: Sink[Any],
+        kind: str,
+        journal: Journal,
+        metrics: Metrics,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self.name = name
+        self.health = SinkHealth(name, metrics, clock)
+        self._sink = sink
+        self._kind = kind
+        self._journal = journal
+        self._clock = clock
+        self._random = random
+        self._intake = Intake(sink.settings)
+        self._telling = Telling(name, metrics, clock)
+        self._opened_before = False
+        self._in_open = False
+        self._interrupted = journal.interrupted
+        self._wake = journal.subscribe()
+
+    @property
+    def promise(self) -> str:
+        """What the destination can prove, in the contract's words."""
+        return str(self._sink.promise)
+
+    @property
+    def destination(self) -> str:
+        """Where the events go, for people, without secrets."""
+        return str(self._sink.destination)
+
+    async def run(self, pulse: Pulse) -> None:
+        """Deliver until the stop signal; then finish what is in flight, and close the sink.
+
+        :raises ForwarderError: the journal cannot be used any more
+        """
+        self.health.opening()
+        self._courier = Courier(self._sink, self._telling, self._clock, self._wake)
+        cursor = await self._register(pulse)
+        if cursor is None:
+            return
+        self._committed = cursor
+        self._window = Window(cursor)
+        self._courier.begin(self._window, may_repeat=self._interrupted)
+        self._interrupted = True  # until this run ends well
+        try:
+            while not pulse.stopping:
+                failure = await self._session(pulse)
+                await close(self._sink, self._telling)
+                if failure is not None:
+                    await self._recover(failure, pulse)
+            self._interrupted = bool(self._window.cursor > self._committed)
+        finally:
+            await self._courier.abandon()
+            await close(self._sink, self._telling)
+            self.health.stopped()
+
+    async def _session(self, pulse: Pulse) -> Failure | None:
+        """Open the sink and deliver until it fails or all stop; returns what failed."""
+        try:
+            position = await self._open(pulse)
+            if pulse.stopping:
+                return None
+            await self._reconcile(position, pulse)
+        except (Retryable, Misconfigured) as failure:
+            self._in_open = True
+            return failure
+        self._in_open = False
+        self._telling.opened(self.destination, self.promise, first=not self._opened_before)
+        self._opened_before = True
+        self._telling.healed(self.health.opened(nothing_to_send=self._courier.idle))
+        return await self._deliver(pulse)
+
+    async def _open(self, pulse: Pulse) -> int | None:
+        """Open the sink; a stop cuts that short."""
+        opening = asyncio.ensure_future(attempt(self._sink.open, self._sink.settings.timeout, self._telling, "open"))
+        done = asyncio.Event()
+        opening.add_done_callback(lambda _: done.set())
+        try:
+            while not opening.done():
+                if await pulse.wait(IDLE, done):
+                    return None
+            return opening.result()
+        except Refused as failure:  # an opening has no event to refuse
+            self._telling.faulty(failure, "open")
+            raise fault(failure) from failure
+        finally:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+
+    async def _reconcile(self, position: int | None, pulse: Pulse) -> None:
+        """Take the position that the destination itself remembers, as far as the journal has released events.
+
+        Only what is there now is passed over. A position beyond that means that the journal was rolled back; whatever
+        is released later is new to the destination, and is sent.
+        """
+        if position is None:
+            return
+        self._courier.trust_position()
+        known = [item.seq for item in self._courier.drop_until(position)]
+        self._window.settle(known)
+        events = len(known)
+        while self._window.last_read < position and (read := await self._read()):
+            for one in read:
+                self._window.add(one)
+            known = [one.seq for one in read if one.seq <= position]
+            events += len(known)
+            self._window.settle(known)
+            self._sort([one for one in read if one.seq > position])
+            pulse.beat()
+            if await self._commit(pulse):
+                return
+        self._telling.position_taken(position, self._window.last_read, events)
+        await self._commit(pulse)
+
+    async def _deliver(self, pulse: Pulse) -> Failure | None:
+        """Keep the sink busy until a send fails or all stop."""
+        courier = self._courier
+        failure: Failure | None = None
+        while True:
+            self._wake.clear()
+            failure = worse(failure, self._take_answers())
+            stop = await self._commit(pulse)
+            if stop or pulse.stopping or failure is not None:
+                if not courier.sending:
+                    return failure
+                await courier.some_answer(pulse)
+                continue
+            pulse.beat()
+            if await self._fill() and not courier.stocked:
+                continue  # a batch that is not full goes out only once there is nothing to fill it with
+            if not courier.launch(limit=1 if self.health.failing else self._sink.max_in_flight):
+                await pulse.wait(IDLE, self._wake)
+
+    async def _fill(self) -> bool:
+        """Read one stretch ahead of the sends, if there is room; returns whether there was anything."""
+        if self._courier.stocked or not (read := await self._read()):
+            return False
+        for one in read:
+            self._window.add(one)
+        self._sort(read)
+        return True
+
+    async def _read(self) -> list[StoredEvent]:
+        settings = self._sink.settings
+        return await self._journal.read(
+            self._window.last_read,
+            max_events=min(settings.batch_max_events, READ_EVENTS),
+            max_bytes=min(settings.batch_max_bytes, READ_BYTES),
+        )
+
+    def _sort(self, read: list[StoredEvent]) -> None:
+        left_out = []
+        for stored, found in zip(read, self._intake.take(read), strict=True):
+            if isinstance(found, Item):
+                self._courier.add(found)
+            elif isinstance(found, Unsendable):
+                self._bury(found.seq, found.reason)
+            else:
+                left_out.append(stored.seq)
+        self._window.settle(left_out)
+        self._telling.filtered(len(left_out))
+
+    def _take_answers(self) -> Failure | None:
+        """Settle what has been answered; returns the failure after which the sink has to be opened again."""
+        worst: Failure | None = None
+        for answer in self._courier.answers():
+            self._window.settle(item.seq for item in answer.delivered)
+            if answer.dead is not None and answer.failure is not None:
+                self._bury(answer.dead.seq, answer.failure.reason)
+            if answer.failure is None or isinstance(answer.failure, Refused):
+                self._telling.healed(self.health.answered())
+            worst = worse(worst, answer.failure)
+        return worst
+
+    async def _recover(self, failure: Failure, pulse: Pulse) -> None:
+        """Pause as the failure asks; a refusal is an answer, and asks for none."""
+        if not isinstance(failure, Retryable | Misconfigured):
+            return
+        news = self.health.failed(failure, in_open=self._in_open)
+        pause = self.health.pause(failure, self._random)
+        self._telling.failed(failure, pause, news=news)
+        await pulse.wait(pause)
+
+    def _bury(self, seq: int, reason: str) -> None:
+        stored = self._window.stored(seq)
+        letter = DeadLetter(seq, stored.source, stored.id, reason, self._clock.now(), stored.body, stored.user)
+        self._window.bury(letter)
+        self._telling.dead_lettered(letter)
+
+    async def _register(self, pulse: Pulse) -> int | None:
+        """Find the cursor; None if all stop before the journal's disk had room for it."""
+        told = False
+        while True:
+            try:
+                return await self._journal.register_sink(self.name, self._kind, start=self._sink.settings.start)
+            except DiskFull:
+                if not told:
+                    self._telling.disk_full()
+                told = True
+            if await pulse.wait(DISK_PAUSE):
+                return None
+
+    async def _commit(self, pulse: Pulse) -> bool:
+        """Write the cursor down if it moved; waits for room on the disk. Returns True if a stop ended that wait."""
+        cursor = self._window.advance()
+        told = False
+        while cursor > self._committed:
+            dead = self._window.dead_up_to(cursor)
+            try:
+                await self._journal.commit(self.name, cursor, dead)
+            except DiskFull:
+                if not told:
+                    self._telling.disk_full()
+                told = True
+            else:
+                self._window.forget_dead(dead)
+                self._committed = cursor
+                self._courier.committed(cursor)
+                break
+            if await pulse.wait(DISK_PAUSE):
+                return True
+        return False
