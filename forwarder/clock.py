@@ -55,16 +55,17 @@ def parse_rfc3339(text: object) -> int | None:
         return None
     day, clock, fraction, zone = match.groups()
     try:
-        moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'Zz' else zone}")
-    except ValueError:
+        moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'Zz' else zone}").astimezone(UTC)
+    except (ValueError, OverflowError):  # the second: a zone that leads out of the years 1 to 9999
         return None
     return to_micros(moment) + int(((fraction or "") + "000000")[:6])
 
 
 def format_rfc3339(micros: int) -> str:
     """RFC 3339 in UTC with milliseconds, as ``2026-03-01T09:15:02.331Z``."""
+    # Not strftime: its %Y writes the year 1 as "1", which is no RFC 3339 any more.
     moment = _EPOCH + timedelta(microseconds=micros)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
 def parse_http_date(text: str | None) -> int | None:

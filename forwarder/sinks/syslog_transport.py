@@ -22,6 +22,11 @@ _POLL = 0.002
 _FAREWELL = 2.0
 _PEER_SILENCE_MS = 30_000
 
+# A receiver's default buffer holds some ninety datagrams of a kilobyte. Without a pace a catch-up loses most of its
+# events there: rsyslog on the loopback got 856 of 2,000. This is 6,400 events a second.
+_BURST = 32
+_PACE = 0.005
+
 
 class Stream(asyncio.Protocol):
     """A TCP connection. The peer never says anything that matters."""
@@ -141,12 +146,14 @@ class Datagrams(asyncio.DatagramProtocol):
         self._error = exc
 
     async def send(self, messages: Sequence[bytes], *, framing: str) -> None:  # noqa: ARG002 # datagrams need none
-        """Hand *messages* to the kernel, one a datagram (RFC 5426 section 3.1)."""
+        """Hand *messages* to the kernel, one a datagram (RFC 5426 section 3.1), no faster than receivers read."""
         self._check()
         for index, message in enumerate(messages):
             self._transport.sendto(message)
             if isinstance(self._error, OSError) and self._error.errno == errno.EMSGSIZE:
                 raise Refused(f"a message of {len(message)} bytes does not fit a datagram", at=index)
+            if index % _BURST == _BURST - 1:
+                await asyncio.sleep(_PACE)
         await _turns()
         self._check()
 

@@ -71,7 +71,8 @@ class HecServer:
         self.cloud_limit = 5_500_000  # more is code 6 about event 0
         self.refuse: bytes | None = None  # objects that hold this are malformed
         self.silent = False
-        self.script: deque[Scripted] = deque()
+        self.script: deque[Scripted] = deque()  # for requests with a body, one after the other
+        self.empty: Scripted | None = None  # for requests without one
         self.indexed: list[dict[str, Any]] = []
         self.texts: list[str] = []  # each indexed object as it was written
         self.seen: list[Seen] = []
@@ -117,7 +118,9 @@ class HecServer:
         assert request.transport is not None
         if request.transport not in self._connections:
             self._connections.append(request.transport)
-        scripted = self.script.popleft() if self.script and request.content_length else None
+        scripted = self.empty
+        if request.content_length:
+            scripted = self.script.popleft() if self.script else None
         if scripted is not None and scripted.reset == "early":
             request.transport.abort()
             raise asyncio.CancelledError
@@ -218,7 +221,7 @@ class HecServer:
         return None
 
     def _objects(self, body: bytes) -> list[tuple[str, dict[str, Any]]]:
-        return [(line, json.loads(line)) for line in body.decode().split("\n")]
+        return [(line, json.loads(line)) for line in body.decode().split("\n") if line]
 
     def _index(self, text: str, envelope: dict[str, Any]) -> None:
         self.texts.append(text)

@@ -349,6 +349,34 @@ async def test_nobody_there_is_no_possible_duplicate(server: HecServer) -> None:
     await sink.close()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Scripted(400, {"text": "Invalid data format", "code": 6}),
+        Scripted(400, b"invalid payload"),
+        Scripted(200, {"text": "Success", "code": 0}),
+    ],
+)
+async def test_what_a_stand_in_for_splunk_says_to_an_empty_request_does_not_stop_it(
+    server: HecServer, answer: Scripted
+) -> None:
+    server.empty = answer
+    sink = make_sink(server)
+    await sink.open()
+    await sink.send(make_items(1))
+    await sink.close()
+    assert len(server.indexed) == 1
+
+
+@pytest.mark.parametrize("status", [404, 503])
+async def test_a_server_that_is_not_ready_is_found_at_open(server: HecServer, status: int) -> None:
+    server.empty = Scripted(status, b"<html>")
+    sink = make_sink(server)
+    with pytest.raises(Retryable, match=f"HTTP {status}"):
+        await sink.open()
+    await sink.close()
+
+
 async def test_a_url_of_something_else_is_reported_at_open(server: HecServer) -> None:
     """An HTTP server that is no collector answers 404 for its path."""
 

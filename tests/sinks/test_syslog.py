@@ -324,6 +324,20 @@ async def test_a_datagram_that_cannot_exist_is_refused() -> None:
     await receiver.break_down()
 
 
+async def test_datagrams_leave_at_a_pace_that_receivers_keep() -> None:
+    """A receiver's buffer holds some ninety of a kilobyte: bursts of a catch-up would be lost in it."""
+    receiver = DatagramReceiver()
+    await receiver.start()
+    sink = make_sink(receiver)
+    await sink.open()
+    started = asyncio.get_running_loop().time()
+    await sink.send(make_items(320))
+    assert asyncio.get_running_loop().time() - started >= 0.045
+    await until(receiver, 320)
+    await sink.close()
+    await receiver.break_down()
+
+
 async def test_a_host_where_nobody_listens_tells_so_sooner_or_later() -> None:
     """Best effort: what the kernel learns of earlier datagrams is not hidden."""
     receiver = DatagramReceiver()
