@@ -54,6 +54,8 @@ def check_path(text: str, *, pseudonymize: bool = False) -> None:
     """
     if text == NO_DEFAULTS and not pseudonymize:
         return
+    if text.startswith("!"):
+        raise ValueError(f"{text!r}: only {NO_DEFAULTS} begins so, and only in FORWARDER_REDACT")
     if not text or any(not part for part in text.split(".")):
         raise ValueError(f"{text!r} is not a path: write keys joined by single dots, as post-params.data.ssn")
     for part in text.split("."):
