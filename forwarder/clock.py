@@ -58,7 +58,9 @@ def parse_rfc3339(text: object) -> int | None:
         moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'Zz' else zone}").astimezone(UTC)
     except (ValueError, OverflowError):  # the second: a zone that leads out of the years 1 to 9999
         return None
-    return to_micros(moment) + int(((fraction or "") + "000000")[:6])
+    micros = to_micros(moment) + int(((fraction or "") + "000000")[:6])
+    # The zone can move the first and the last day of the calendar out of it: such an instant could not be written.
+    return micros if _FIRST <= micros <= _LAST else None
 
 
 def format_rfc3339(micros: int) -> str:
@@ -82,3 +84,7 @@ def parse_http_date(text: str | None) -> int | None:
 def to_micros(moment: datetime) -> int:
     """Microseconds since the epoch of an aware *moment*, without a float in between."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+_FIRST = to_micros(datetime.min.replace(tzinfo=UTC))
+_LAST = to_micros(datetime.max.replace(tzinfo=UTC))

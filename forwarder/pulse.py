@@ -37,6 +37,8 @@ class Pulse:
             if left <= 0 or (wake is not None and wake.is_set()):
                 break
             await _first_of(self._stop, wake, timeout=min(left, BEAT_INTERVAL))
+        # A wait that had nothing to wait for still lets the others run.
+        await asyncio.sleep(0)
         self.beat()
         return self.stopping
 
