@@ -58,9 +58,7 @@ def parse_rfc3339(text: object) -> int | None:
         moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'Zz' else zone}").astimezone(UTC)
     except (ValueError, OverflowError):  # the second: a zone that leads out of the years 1 to 9999
         return None
-    micros = to_micros(moment) + int(((fraction or "") + "000000")[:6])
-    # The zone can move the first and the last day of the calendar out of it: such an instant could not be written.
-    return micros if _FIRST <= micros <= _LAST else None
+    return to_micros(moment) + int(((fraction or "") + "000000")[:6])
 
 
 def format_rfc3339(micros: int) -> str:
@@ -84,7 +82,3 @@ def parse_http_date(text: str | None) -> int | None:
 def to_micros(moment: datetime) -> int:
     """Microseconds since the epoch of an aware *moment*, without a float in between."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-_FIRST = to_micros(datetime.min.replace(tzinfo=UTC))
-_LAST = to_micros(datetime.max.replace(tzinfo=UTC))
