@@ -25,7 +25,8 @@ def loads(text: bytes) -> Any:
     """Parse *text*; what comes out can be written by ``orjson.dumps``, with room for some levels around it.
 
     Strict JSON takes the fast path. Where that refuses: lone surrogates and bytes that are not UTF-8 become U+FFFD;
-    NaN, the infinities, and numbers out of range become their own text; raw control characters and a byte order mark pass.
+    NaN, the infinities, and numbers out of range become their own text; raw control characters and a byte order mark
+    pass.
 
     :raises NotJson: it is not JSON even then, or is nested too deeply
     """
