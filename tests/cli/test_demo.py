@@ -39,7 +39,7 @@ async def test_a_child_that_stops_when_asked_has_its_own_exit_status(tmp_path: P
         written(tmp_path / "log"),
     )
     assert await child.stop(10) == 3
-    with pytest.raises(ChildFailed, match="(?s)exit status 3.*last word"):
+    with pytest.raises(ChildFailed, match=r"(?s)exit status 3.*last word"):
         child.check()
 
 
