@@ -46,11 +46,11 @@ def logged_events(folder: Path = ROOT / "forwarder") -> dict[str, Logged]:
     for path in sorted(folder.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         bound = _bound_fields(tree)
-        for call, level, names in _log_calls(tree):
+        for call, levels, names in _log_calls(tree):
             for name in names:
                 logged = found.setdefault(name, Logged())
                 logged.places.append(f"{path.relative_to(folder.parent)}:{call.lineno}")
-                logged.levels.add(level)
+                logged.levels |= levels
                 logged.fields |= bound | {keyword.arg for keyword in call.keywords if keyword.arg is not None}
                 logged.fields -= {"exc_info", "stack_info"}
     return found
@@ -66,17 +66,38 @@ def unreadable_calls(folder: Path = ROOT / "forwarder") -> list[str]:
     ]
 
 
-def _log_calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str, list[str]]]:
-    """Each call of a logger, its level, and the names that it can log; none where they cannot be told."""
-    for call in ast.walk(tree):
-        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.args):
+def _log_calls(tree: ast.AST) -> Iterator[tuple[ast.Call, set[str], list[str]]]:
+    """Each call of a logger, its levels, and the names that it can log; none where they cannot be told."""
+    nodes = list(ast.walk(tree))
+    given = [
+        node for node in nodes if isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute | ast.IfExp)
+    ]
+    for call in nodes:
+        if not isinstance(call, ast.Call):
             continue
-        method = call.func.attr
-        if method not in _METHODS or not _is_logger(call.func.value):
-            continue
-        position = 1 if method == "log" else 0
-        argument = call.args[position] if len(call.args) > position else call
-        yield call, _METHODS[method], list(_names(argument)) or list(_names_passed(tree, call, argument))
+        methods = _methods(call.func, given)
+        if methods:
+            position = 1 if methods == {"log"} else 0
+            argument = call.args[position] if len(call.args) > position else call
+            names = list(_names(argument)) or list(_names_passed(tree, call, argument))
+            yield call, {_METHODS[method] for method in methods}, names
+
+
+def _methods(called: ast.expr, given: list[ast.Assign]) -> set[str]:
+    """The methods of a logger that *called* can be: one, a choice of two, or a name given to them on a line before."""
+    if isinstance(called, ast.Attribute):
+        return {called.attr} if called.attr in _METHODS and _is_logger(called.value) else set()
+    if isinstance(called, ast.IfExp):
+        return _methods(called.body, given) | _methods(called.orelse, given)
+    if isinstance(called, ast.Name):
+        named = [
+            statement
+            for statement in given
+            if statement.lineno < called.lineno
+            and any(isinstance(target, ast.Name) and target.id == called.id for target in statement.targets)
+        ]
+        return _methods(max(named, key=lambda statement: statement.lineno).value, given) if named else set()
+    return set()
 
 
 def _names_passed(tree: ast.AST, call: ast.Call, argument: ast.expr) -> Iterator[str]:

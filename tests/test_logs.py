@@ -311,6 +311,12 @@ def test_the_page_of_log_events_is_current() -> None:
         ('log.log(level, "a.b", exc_info=True)', {"a.b": ({"as reported"}, set())}),
         ('log.error("a.b" if x else "a.c")', {"a.b": ({"error"}, set()), "a.c": ({"error"}, set())}),
         ('parser.error("no logger")', {}),
+        ('(log.info if x else log.debug)("a.b")', {"a.b": ({"info", "debug"}, set())}),
+        ('tell = log.error if x else log.debug\ntell("a.b", why=1)', {"a.b": ({"error", "debug"}, {"why"})}),
+        (
+            'tell = log.error\ntell("a.b")\ntell = log.info\ntell("a.c")',
+            {"a.b": ({"error"}, set()), "a.c": ({"info"}, set())},
+        ),
         (
             'def f(self, why, event):\n log.error(event, why=why)\nself.f(1, "a.b")\nself.f(2, "a.c")',
             {"a.b": ({"error"}, {"why"}), "a.c": ({"error"}, {"why"})},
