@@ -20,7 +20,7 @@ DOCUMENTS = sorted(
 )
 BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
-SYSTEM = {"cp", "curl", "docker", "git", "jq", "kubectl", "systemctl"}
+SYSTEM = {"bash", "cp", "curl", "docker", "git", "jq", "kubectl", "systemctl"}
 """Programs of others: what is checked of these lines is that the files of ours that they name exist."""
 
 
@@ -121,3 +121,13 @@ def test_every_command_that_exists_is_not_called_missing() -> None:
     line = next(line for line in text.splitlines() if "commands" in line)
     assert {"run", "check"} <= have
     assert set(re.findall(r"`([a-z-]+)`", line)) & have == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_metric_or_log_event_that_a_document_names_exists(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    metrics = set(re.findall(r"`(forwarder_\w+)`", (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")))
+    assert set(re.findall(r"\bforwarder_[a-z_]+\b", text)) <= metrics
+    events = set(re.findall(r"^\| `([a-z_.]+)`", (ROOT / "docs" / "logs.md").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"`((?:process|secret|daemon|source|sink|gap|admin|actor)\.[a-z_]+)`", text))
+    assert named - events == set()
