@@ -110,14 +110,16 @@ class PersonaApi:
                 answer = Answer(response.status, response.headers, body, self._clock.now(), elapsed)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             problem = unreached(error, variable=self._variable, seconds=self._settings.timeout)
-            if isinstance(problem, Misconfigured):
-                # The trust anchors are read again with the next session, so mending the file is enough.
-                await self.close()
-            raise problem from error
+        else:
+            self._note_remaining(answer)
+            return answer
         finally:
             self._metrics.source_requests.labels(self._name, status).inc()
-        self._note_remaining(answer)
-        return answer
+        if isinstance(problem, Misconfigured):
+            # The trust anchors are read again with the next session, so mending the file is enough.
+            await self.close()
+        # Out here the client's exception is no part of the chain: its repr holds the request's headers, the key too.
+        raise problem
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         if response.status != OK:
