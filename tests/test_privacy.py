@@ -2,7 +2,9 @@
 
 import copy
 import json
+import re
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
@@ -712,3 +714,19 @@ def test_keys_from_outside_do_not_fill_the_memory() -> None:
     graph = privacy._root._graph
     assert len(graph._nodes) < 20
     assert max(len(node._steps) for node in graph._nodes.values()) <= 4096
+
+
+# --- the page for operators ----------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parent.parent / "docs" / "privacy.md"
+EXAMPLES = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \| `([^`]+)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_page_has_examples() -> None:
+    assert len(EXAMPLES) >= 10
+
+
+@pytest.mark.parametrize(("rule", "before", "after"), EXAMPLES)
+def test_every_example_of_the_page_is_true(rule: str, before: str, after: str) -> None:
+    privacy = Privacy(["!defaults", rule], [], None)
+    assert privacy.resource({"attributes": json.loads(before)})["attributes"] == json.loads(after)
