@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,39 @@ def make_sink(destination: Destination, **settings: Any) -> SyslogSink:
     return SyslogSink(model, SinkContext("soc", "journal"))
 
 
+@dataclass
+class Peer:
+    """A peer in a thread of its own, which hangs up when it is told to, whatever our loop does."""
+
+    settings: dict[str, Any]
+    thread: threading.Thread
+    hang_up: threading.Event
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Peer]:
+    """Run such a peer for one connection, once over TCP and once over TLS."""
+    authority, hang_up = trustme.CA(), threading.Event()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("syslog.test").configure_cert(context)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        accepted, _ = listener.accept()
+        with context.wrap_socket(accepted, server_side=True) if request.param == "tls" else accepted:
+            hang_up.wait()
+
+    trust = {"tls_ca_file": tmp_path / "ca.pem", "tls_server_name": "syslog.test"} if request.param == "tls" else {}
+    settings = {"url": f"{request.param}://127.0.0.1:{listener.getsockname()[1]}", **trust}
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield Peer(settings, thread, hang_up)
+    hang_up.set()
+    thread.join()
+    listener.close()
+
+
 async def until(receiver: Receiver | DatagramReceiver, count: int) -> list[Parsed]:
     """Wait until *count* messages are in."""
     async with asyncio.timeout(10):
@@ -380,6 +414,34 @@ async def test_a_peer_that_hung_up_between_two_batches_is_noticed_before_anythin
         await sink.send(make_items(1))
     assert (raised.value.kind, raised.value.unanswered) == ("connection", False)
     await sink.close()
+
+
+async def test_a_peer_that_hung_up_while_the_loop_was_busy_is_noticed_first(peer: Peer) -> None:
+    """The news waits in the kernel; a batch that is written before it is read would be taken for delivered."""
+    sink = SyslogSink(SyslogSettings.model_validate(peer.settings), SinkContext("soc", "journal"))
+    await sink.open()
+    peer.hang_up.set()
+    peer.thread.join()  # the loop stands still meanwhile, on purpose
+    with pytest.raises(Retryable) as raised:
+        await sink.send(make_items(1))
+    assert not raised.value.unanswered
+    await sink.close()
+
+
+async def test_closing_does_not_wait_for_a_peer_that_reads_nothing(receiver: Receiver) -> None:
+    """What it has not taken is dropped with the connection: the batch is sent again."""
+    sink = make_sink(receiver)
+    await sink.open()
+    await receiver.stall()
+    send = asyncio.ensure_future(sink.send(make_items(20, size=100_000)))
+    await asyncio.wait({send}, timeout=0.2)
+    send.cancel()
+    await asyncio.gather(send, return_exceptions=True)
+    wire = sink._wire
+    async with asyncio.timeout(5):
+        await sink.close()
+    assert wire is not None
+    assert wire._lost.done()  # type: ignore[union-attr] # a stream
 
 
 @pytest.mark.usefixtures("patient")
