@@ -24,7 +24,7 @@ def read_environment(env_file: Path | None = None) -> dict[str, str]:
     if env_file is None:
         return own
     try:
-        with env_file.open(encoding="utf-8") as stream:
+        with env_file.open(encoding="utf-8-sig") as stream:
             bindings = list(parse_stream(stream))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
