@@ -429,6 +429,21 @@ def test_a_path_leads_on_into_json_and_forms() -> None:
     assert redacted(rule, post_params='{"data":{"nick":"j","cut')["post-params"] == REDACTED
 
 
+@pytest.mark.parametrize("body", ['{"password":"s3cret","a":1}', '{"a":"x","password":"s3cret', "token=s3cret"])
+def test_a_body_that_became_a_key_is_looked_into(body: str) -> None:
+    """Some servers make one key of a JSON body that was announced as a form."""
+    (key, value), *_ = redacted(post_params={body: ["kept"]})["post-params"].items()
+    assert "s3cret" not in key
+    assert value == ["kept"]
+
+
+def test_keys_that_become_alike_lose_no_value() -> None:
+    params = redacted(post_params={"token=a1": 1, "token=b2": 2, "x": {"token=c3": 3}})["post-params"]
+    assert list(params.values()) == [1, 2, {f"token={ENCODED}": 3}]
+    again = redacted(post_params={"token=a1": 1, f"token={ENCODED}": 2})["post-params"]
+    assert list(again.values()) == [1, 2]
+
+
 def test_what_is_wrapped_too_often_is_redacted_and_not_trusted() -> None:
     text = "token=s3cret"
     for _ in range(12):
@@ -549,7 +564,7 @@ def test_no_redacted_text_survives_anywhere(secret: str, key: str, around: Any, 
         assert spelling not in stored
 
 
-@given(tree=TREES)
+@given(tree=TREES.filter(lambda tree: "=" not in str(tree) and '"' not in str(tree)))
 @settings(max_examples=200, deadline=None)
 def test_structure_is_kept_where_values_are_hidden(tree: Any) -> None:
     def shape(value: Any) -> Any:

@@ -62,6 +62,8 @@ class Treatment:
                 there = here.step(key) if nested else here
                 if named is not None and key == "value":
                     there = named
+                if nested and ("=" in key or '"' in key):
+                    key = self._key(key, target, here, level)  # noqa: PLW2901 # the name that it is kept under
                 if isinstance(child, dict | list):
                     target[key] = opened = _opened(child, there, depth)
                     if isinstance(opened, dict | list):
@@ -85,6 +87,15 @@ class Treatment:
         if value is None or value in _SHOWN:
             return value
         return self._pseudonym(value if isinstance(value, str) else json.dumps(value))
+
+    def _key(self, key: str, taken: dict[str, Any], node: Node, level: int) -> str:
+        """Treat a key as text: a server that takes JSON for a form makes one key of the whole body."""
+        treated = found = self._text(key, node, level)
+        number = 1
+        while found in taken:
+            number += 1
+            found = f"{treated} ({number})"
+        return found
 
     def _scalar(self, value: Any, node: Node, level: int) -> Any:
         action = node.action
