@@ -108,7 +108,7 @@ def test_on_a_terminal_there_is_a_picture_that_is_taken_back() -> None:
 def test_the_last_line_is_the_verdict(missing: tuple[str, ...], last: str) -> None:
     out = io.StringIO()
     findings = Findings(made=1, delivered=1, missing=missing, duplicates=0, strangers=0, unreadable=0)
-    print_verdict(Console(file=out, width=40), Verdict(findings, (), 500, 1.0, 0))
+    print_verdict(Console(file=out, width=40), Verdict(findings, (), 500, 1.0, 1.0, 0))
     assert out.getvalue().splitlines()[-1] == f"VERDICT     {last}"
 
 

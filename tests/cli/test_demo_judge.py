@@ -18,6 +18,7 @@ def verdict(**changes: Any) -> Verdict:
         "killed_at": (4,),
         "in_flight": 5,
         "seconds": 2.0,
+        "fastest": 7.4,
         "exit_status": 0,
     }
     return Verdict(**(settings | changes))
@@ -83,4 +84,5 @@ def test_the_verdict_states_each_figure() -> None:
     assert rows["delivered"].startswith("10 ")
     assert rows["missing"] == "0"
     assert rows["duplicates"].startswith("3; allowed are 5: ")
+    assert rows["fastest"] == "7 events a second"
     assert rows["rate"].startswith("5 events a second")

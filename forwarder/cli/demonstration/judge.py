@@ -66,6 +66,8 @@ class Verdict:
     """Events that the sink may have had in flight at a kill: one batch."""
     seconds: float
     """From the daemon's first start until everything was delivered."""
+    fastest: float
+    """Most events a second, over a second or more."""
     exit_status: int | None
     """Of the daemon after SIGTERM; None if it had to be killed."""
 
@@ -100,6 +102,7 @@ class Verdict:
             ("killed", f"with SIGKILL at {killed}"),
             ("missing", f"{len(findings.missing):,}"),
             ("duplicates", f"{findings.duplicates:,}; allowed are {self.allowed_duplicates:,}: {reason}"),
-            ("rate", f"{per_second:,.0f} events a second over {self.seconds:.1f} s, faults and restart included"),
+            ("rate", f"{per_second:,.0f} events a second over {self.seconds:.1f} s, waits and restart included"),
+            ("fastest", f"{self.fastest:,.0f} events a second"),
             ("stop", f"exit status {self.exit_status} after SIGTERM"),
         ]

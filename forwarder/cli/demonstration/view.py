@@ -30,12 +30,12 @@ def view(console: Console) -> Iterator[Callable[[Progress], None]]:
 def picture(progress: Progress) -> Group:
     """Draw *progress* for a terminal."""
     numbers = Table.grid(padding=(0, 2))
+    numbers.add_row("", ProgressBar(total=max(progress.made, 1), completed=progress.delivered, width=50))
     numbers.add_row("delivered", f"{progress.delivered:,} of {progress.made:,}")
-    numbers.add_row("events a second", f"{_rate(progress):,.0f}")
+    numbers.add_row("events a second", f"{_rate(progress):,.0f}, at most {progress.fastest:,.0f}")
     numbers.add_row("requests to Persona", f"{progress.requests:,}")
     numbers.add_row("faults so far", _faults(progress))
-    bar = ProgressBar(total=max(progress.made, 1), completed=progress.delivered, width=60)
-    return Group(Text(f"{progress.seconds:5.1f} s  {progress.phase}", style="bold"), bar, numbers)
+    return Group(Text(f"{progress.seconds:5.1f} s  {progress.phase}", style="bold"), numbers)
 
 
 def print_verdict(console: Console, verdict: Verdict) -> None:
