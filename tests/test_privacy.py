@@ -454,19 +454,19 @@ def test_what_is_wrapped_too_often_is_redacted_and_not_trusted() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "a" * 300_000,
-        "a=" * 150_000,
-        '\\"' * 150_000,
-        '"' * 300_000,
-        "://a:" * 60_000,
-        "{" * 300_000,
-        "[" * 300_000,
-        '{"a":' * 60_000,
-        "%3D" * 100_000,
-        "a=%25" * 60_000,
-        "&" * 300_000,
-        "?/;#" * 75_000,
-        " =" * 150_000,
+        "a" * 100_000,
+        "a=" * 50_000,
+        '\\"' * 50_000,
+        '"' * 100_000,
+        "://a:" * 20_000,
+        "{" * 100_000,
+        "[" * 100_000,
+        '{"a":' * 20_000,
+        "%3D" * 33_000,
+        "a=%25" * 20_000,
+        "&" * 100_000,
+        "?/;#" * 25_000,
+        " =" * 50_000,
     ],
     ids=lambda text: text[:6],
 )
@@ -546,7 +546,7 @@ def strings(value: Any) -> list[str]:
     wrap=st.lists(st.sampled_from(["dict", "list", "json", "form", "url"]), max_size=4),
     where=st.sampled_from(["post-params", "get-params", "context", "new"]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_no_redacted_text_survives_anywhere(secret: str, key: str, around: Any, wrap: list[str], where: str) -> None:
     value: Any = {key: secret, "around": around}
     for kind in wrap:
@@ -565,7 +565,7 @@ def test_no_redacted_text_survives_anywhere(secret: str, key: str, around: Any, 
 
 
 @given(tree=TREES.filter(lambda tree: "=" not in str(tree) and '"' not in str(tree)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_structure_is_kept_where_values_are_hidden(tree: Any) -> None:
     def shape(value: Any) -> Any:
         if isinstance(value, dict):
@@ -578,7 +578,7 @@ def test_structure_is_kept_where_values_are_hidden(tree: Any) -> None:
 
 
 @given(tree=TREES, path=st.text(max_size=30))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_treating_twice_is_treating_once(tree: Any, path: str) -> None:
     privacy = Privacy(["a.b", "**.nick", "data.**"], ["user.id", "user.email", "client.ip", "**.name"], KEY)
     once = privacy.resource(record(post_params=tree, context={"data": tree}, data=tree, path="/x?" + path))
@@ -587,7 +587,7 @@ def test_treating_twice_is_treating_once(tree: Any, path: str) -> None:
 
 
 @given(tree=TREES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_without_rules_every_value_comes_back_as_it_was(tree: Any) -> None:
     resource = record(post_params=tree, context={"x": tree})
     assert Privacy(["!defaults"], [], None).resource(resource) == resource
