@@ -123,3 +123,10 @@ def test_a_validator_that_quotes_a_secret_is_silenced() -> None:
     _, (problem,) = read(sections, SINKS | GIVEN | {"FORWARDER_FOREIGN_PASSWORD": f"{SECRET}-token"})
     assert problem.variable == "FORWARDER_FOREIGN_*"
     assert problem.message == f"NO_FIELD: wrong password: {MASK}"
+
+
+def test_a_secret_that_cannot_be_read_is_one_problem_and_not_also_a_bad_secret(tmp_path: Path) -> None:
+    environ = SINKS | GIVEN | {"FORWARDER_PSEUDONYM_KEY_FILE": str(tmp_path / "none")}
+    del environ["FORWARDER_PSEUDONYM_KEY"]
+    text = message_of(environ)
+    assert text == "FORWARDER_PSEUDONYM_KEY_FILE: the file cannot be read: No such file or directory"
