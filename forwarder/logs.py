@@ -42,19 +42,42 @@ EVENTS: dict[str, str] = {
     "sink.batch_refused": "The destination refused something in a batch; it is singled out, its neighbours go on.",
     "sink.batch_retried": "The destination is away or busy: nothing is lost, the batch is sent again. Said at the "
     "start of an outage, then rarely.",
-    "sink.misconfigured": "The destination refuses us for a reason that the operator has to mend; `reason` says which. "
+    "sink.misconfigured": "The destination refuses us for a reason that the operator has to mend; `reason` says "
+    "which. "
     "Events wait; said once.",
     "sink.healed": "An outage of the destination is over; delivery goes on.",
     "sink.dead_lettered": "The destination refused one event for good; it is kept with the reason "
     "(`forwarder dead-letters`).",
-    "sink.position_taken": "The destination itself remembers events that the journal had not noted as delivered; they "
+    "sink.position_taken": "The destination itself remembers events that the journal had not noted as "
+    "delivered; they "
     "are not sent again.",
-    "sink.ahead_of_journal": "The destination remembers more than this journal has given out: the journal was put back "
+    "sink.ahead_of_journal": "The destination remembers more than this journal has given out: the journal was "
+    "put back "
     "from a backup. Delivery goes on with what is new.",
     "sink.left_unanswered": "The stop ended sends that had no answer yet; the next run may repeat so many events.",
     "sink.commit_waits": "The cursor cannot be written since the journal's disk is full; delivery goes on when there "
     "is room.",
     "sink.faulty": "The sink did what its contract does not allow; the traceback is in the line. Report it.",
+    "source.page_collected": "A page of Persona's is in the journal; `fresh` of its records were not known yet.",
+    "source.unavailable": "Persona cannot be reached or is busy: nothing is lost, the page is asked for again. "
+    "Said at the start of an outage, then rarely.",
+    "source.misconfigured": "Persona refuses us for a reason that the operator has to mend; `reason` says "
+    "which. Asked again, slowly.",
+    "source.foreign": "The key belongs to another organization than the one that this journal keeps; nothing is "
+    "taken from it.",
+    "source.recovered": "Persona answers again; collecting goes on where it was.",
+    "source.paused": "Collecting pauses on purpose; `reason` says what it waits for. Persona keeps the log meanwhile.",
+    "source.resumed": "The pause is over; collecting goes on.",
+    "source.cursor_lost": "Persona no longer knows the place where a gap was being read; it is read again from "
+    "its newer end.",
+    "source.page_unreadable": "A page was too large or no JSON; it is asked for again with fewer records.",
+    "source.record_unreadable": "One record cannot be read, and no known id lies beyond it to go on from; tried "
+    "again later.",
+    "source.record_without_id": "Persona sent records without an id; they cannot be told apart and were refused.",
+    "gap.opened": "A stretch of the log is known not to be read yet; it is read newest first.",
+    "gap.closed": "The stretch has been read, or has become part of an older one (`merged`).",
+    "gap.lost": "This stretch left Persona's retention before it was read; it cannot be had any more.",
+    "gap.unreadable": "This stretch was stepped over since Persona's answer for it cannot be read.",
 }
 """Dotted event name to what it means, for operators."""
 
