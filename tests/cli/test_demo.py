@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,26 @@ def test_the_whole_demonstration_ends_with_nothing_lost(tmp_path: Path) -> None:
     assert "VERDICT     nothing was lost" in ended.stdout.splitlines()
     assert "missing     0" in ended.stdout.splitlines()
     assert {"events.jsonl", "forwarder.db", "daemon.log"} <= {path.name for path in (tmp_path / "kept").iterdir()}
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found through /proc")
+def test_an_interrupted_demonstration_leaves_no_process_behind(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "forwarder", "demo", "--keep", str(tmp_path / "kept")],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    while "requests" not in (line := process.stdout.readline()) or line.lstrip().startswith("0.0"):
+        assert process.poll() is None
+    children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    assert len(children) == 2
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "interrupted" in out
+    assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
 
 
 def test_a_directory_with_something_in_it_is_not_used(tmp_path: Path) -> None:
