@@ -78,10 +78,13 @@ class World:
         delay = 0
         if self.random.random() < self.late:
             delay = self.random.randint(1, self.lookback - self.sweep_interval - 12)
-        made = Made(place, f"ual_{len(self.made)}", at, self.now + delay)
+        self.enter(Made(place, f"ual_{len(self.made)}", at, self.now + delay))
+
+    def enter(self, made: Made) -> None:
+        """Put a record into the world; it shows in the list when it becomes visible."""
         self.made.append(made)
         self.by_id[made.id] = made
-        if delay:
+        if made.visible > self.now:
             insort(self.pending, (made.visible, made))
         else:
             insort(self.listed, made)
@@ -103,16 +106,16 @@ class World:
         if self.answer == "404":
             return CursorRefused()
         if self.answer == "empty":
-            return PageRead((), None, self.now, self.now, empty=True)
+            return PageRead((), None, self.now, self.now - 1, empty=True)
         if self.answer == "repeat":
-            return PageRead((), cursor, self.now, self.now)
+            return PageRead((), cursor, self.now, self.now - 1)
         return self._read(len(self.listed))
 
     def _read(self, end: int) -> PageRead:
         """Serve the page below place *end* of the list, newest first."""
         begin = max(0, end - self.size)
         rows = [Row(made.id, made.at) for made in self.listed[begin:end][::-1]]
-        return PageRead(rows, rows[-1].id if begin > 0 else None, self.now, self.now, empty=not rows)
+        return PageRead(rows, rows[-1].id if begin > 0 else None, self.now, self.now - 1, empty=not rows)
 
 
 @dataclass
