@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 
@@ -16,6 +16,7 @@ from forwarder.record import Json
 from forwarder.simulator.faults import STATUSES, Fault
 from forwarder.simulator.people import Employee
 from forwarder.simulator.rate import Rate, RateWindow
+from forwarder.simulator.shape import inflected, sparse
 from forwarder.simulator.world import World
 
 API_KEY = "persona_production_simulated"
@@ -144,7 +145,7 @@ class Endpoint:
             content = self._single(path.removeprefix(LIST_PATH + "/"), query, version)
         else:
             raise _Refusal(404)
-        return _inflected(_sparse(content, query), inflection)
+        return inflected(sparse(content, query), inflection)
 
     def _list(self, query: Mapping[str, str], version: str, fault: str) -> Json:
         if "include" in query and version > _NEWEST_VERSION_WITH_INCLUDED:
@@ -252,45 +253,3 @@ def _users(people: list[Employee]) -> list[Json]:
 
 def _has_user(resource: Json) -> bool:
     return bool(resource.get("relationships", {}).get("user", {}).get("data"))
-
-
-def _sparse(content: Json, query: Mapping[str, str]) -> Json:
-    wanted = {name[7:-1]: set(value.split(",")) for name, value in query.items() if name.startswith("fields[")}
-    if not wanted:
-        return content
-
-    def cut(resource: Json) -> Json:
-        keep = wanted.get(resource["type"])
-        if keep is None:
-            return resource
-        return resource | {"attributes": {key: value for key, value in resource["attributes"].items() if key in keep}}
-
-    return _each_resource(content, cut)
-
-
-def _inflected(content: Json, inflection: str) -> Json:
-    """Spell the keys of attributes and relationships another way; values, and what customers wrote, stay."""
-    if inflection == "kebab":
-        return content
-
-    def spell(key: str) -> str:
-        words = key.split("-")
-        return "_".join(words) if inflection == "snake" else words[0] + "".join(word.title() for word in words[1:])
-
-    def respell(resource: Json) -> Json:
-        parts = {name: {spell(key): value for key, value in resource[name].items()} for name in _parts(resource)}
-        return resource | parts
-
-    return _each_resource(content, respell)
-
-
-def _parts(resource: Json) -> list[str]:
-    return [name for name in ("attributes", "relationships") if name in resource]
-
-
-def _each_resource(content: Json, change: Any) -> Json:
-    data = content["data"]
-    changed: Json = {"data": [change(one) for one in data] if isinstance(data, list) else change(data)}
-    if "included" in content:
-        changed["included"] = [change(one) for one in content["included"]]
-    return content | changed
