@@ -12,7 +12,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ class KafkaBroker:
         self._jars = kafka_jars()
         self._ports = {name: free_port() for name in _LISTENERS}
         self._process: PeerProcess | None = None
+        self._frozen = False
         self._make_certificates()
         values = {name: str(port) for name, port in self._ports.items()} | {
             "data": str(folder / "data"),
@@ -112,7 +114,7 @@ class KafkaBroker:
         """Start it and wait until it answers."""
         command = [*self._java(), "kafka.Kafka", str(self._properties)]
         self._process = PeerProcess(command, self.folder / "broker.log")
-        self._process.wait_until(self._answers, seconds=60)
+        self._process.wait_until(self._is_ready, seconds=60)
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -123,11 +125,15 @@ class KafkaBroker:
         """Keep its connections, and answer nothing any more."""
         assert self._process is not None
         self._process.process.send_signal(signal.SIGSTOP)
+        self._frozen = True
 
     def thaw(self) -> None:
-        """End :meth:`freeze`."""
+        """End :meth:`freeze`, if it is, and wait until it leads again: its controller may have given it up meanwhile."""
         assert self._process is not None
-        self._process.process.send_signal(signal.SIGCONT)
+        if self._frozen:
+            self._process.process.send_signal(signal.SIGCONT)
+            self._frozen = False
+            self._process.wait_until(self._is_ready)
 
     def stop(self) -> None:
         """End it for good; nothing that it holds is needed any more."""
@@ -146,8 +152,14 @@ class KafkaBroker:
         """Create a topic; configuration keys with ``_`` for ``.``."""
         settings = {key.replace("_", "."): value for key, value in config.items()}
         self._administer("create_topics", _admin.NewTopic(name, partitions, 1, config=settings))
-        while len(self._partitions(name)) < partitions:
+        deadline = time.monotonic() + 30
+        while not self._leads(name):
+            assert time.monotonic() < deadline, f"topic {name} is not ready"
             time.sleep(0.02)
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic."""
+        self._administer("delete_topics", name)
 
     def configure_topic(self, name: str, **config: str) -> None:
         """Change the topic's configuration; keys as in :meth:`create_topic`."""
@@ -215,17 +227,20 @@ class KafkaBroker:
         for answer in getattr(client, method)([wanted]).values():
             answer.result(timeout=20)
 
-    def _answers(self) -> bool:
-        if not accepts(self._ports["plain"]):
-            return False
-        try:
-            return bool(self._client().list_topics(timeout=1).brokers)
-        except KafkaException:
-            return False
+    def _is_ready(self) -> bool:
+        return accepts(self._ports["plain"]) and self._leads()
 
-    def _partitions(self, topic: str) -> Mapping[int, Any]:
-        found: Mapping[int, Any] = self._client().list_topics(topic, timeout=5).topics[topic].partitions
-        return found
+    def _leads(self, topic: str | None = None) -> bool:
+        """Whether it leads the partitions of *topic*, or all: it names itself their leader some time before that."""
+        try:
+            with _reader(self.address()) as consumer:
+                found = consumer.list_topics(timeout=1).topics
+                for name in found if topic is None else [topic]:
+                    for partition in found[name].partitions:
+                        consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=1)
+        except (KafkaException, KeyError):
+            return False
+        return True
 
     def _make_certificates(self) -> None:
         authority = trustme.CA(key_type=trustme.KeyType.RSA)
@@ -240,24 +255,29 @@ class KafkaBroker:
         client.private_key_and_cert_chain_pem.write_to_path(self.folder / "client.pem")
 
 
-def read_topic(brokers: str, topic: str) -> list[Record]:
-    """Read everything that *topic* holds now with librdkafka, which is not our client, partition by partition."""
+@contextmanager
+def _reader(brokers: str) -> Iterator[Any]:
     consumer = Consumer(
         {
             "bootstrap.servers": brokers,
             "group.id": "nobody",
             "enable.auto.commit": False,
-            "enable.partition.eof": False,
             "log_level": 0,
             "fetch.wait.max.ms": 10,
             "fetch.message.max.bytes": 50_000_000,
         }
     )
     try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        return [record for partition in sorted(partitions) for record in _read_partition(consumer, topic, partition)]
+        yield consumer
     finally:
         consumer.close()
+
+
+def read_topic(brokers: str, topic: str) -> list[Record]:
+    """Read everything that *topic* holds now with librdkafka, which is not our client, partition by partition."""
+    with _reader(brokers) as consumer:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        return [record for partition in sorted(partitions) for record in _read_partition(consumer, topic, partition)]
 
 
 def _read_partition(consumer: Any, topic: str, partition: int) -> Iterator[Record]:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -11,7 +12,7 @@ import pytest_asyncio
 
 from forwarder.errors import Failure, Misconfigured, Refused, Retryable
 from forwarder.secret import Secret
-from forwarder.sinks.base import SinkContext
+from forwarder.sinks.base import Item, SinkContext
 from forwarder.sinks.kafka import KafkaSettings, KafkaSink
 from tests.peers.kafka import PASSWORD, USER, KafkaBroker
 from tests.sinks.contract import Destination, SinkContract, bodies, make_items
@@ -85,7 +86,7 @@ class BrokerDestination(Destination):
         self.broker.freeze()
 
     async def mend(self) -> None:
-        self.broker.thaw()
+        await asyncio.to_thread(self.broker.thaw)
         if not self.broker.is_running:
             await asyncio.to_thread(self.broker.start)
 
@@ -216,6 +217,19 @@ async def test_a_missing_topic_is_reported_until_it_is_there(broker: KafkaBroker
     await sink.send(make_items(1))
 
 
+async def test_a_topic_that_is_deleted_meanwhile_is_reported(
+    broker: KafkaBroker, topic: str, make_sink: MakeSink
+) -> None:
+    sink = make_sink(timeout=2)
+    await sink.open()
+    await sink.send(make_items(1))
+    broker.delete_topic(topic)
+    with pytest.raises(Retryable):
+        await sink.send(make_items(1))
+    with pytest.raises(Misconfigured, match="does not exist"):
+        await sink.open()
+
+
 async def test_a_missing_topic_is_created_where_that_is_asked_for(broker: KafkaBroker, make_sink: MakeSink) -> None:
     name = f"absent-{next(_numbers)}"
     sink = make_sink(topic=name, create_topics=True)
@@ -249,6 +263,19 @@ async def test_events_older_than_the_topic_takes_wait_for_the_operator(
     await sink.open()
     with pytest.raises(Misconfigured, match=r"message\.timestamp\.before\.max\.ms"):
         await sink.send(make_items(1))
+
+
+async def test_an_event_from_the_future_does_not_block_its_neighbours(
+    broker: KafkaBroker, topic: str, make_sink: MakeSink
+) -> None:
+    """A broker refuses a batch for a timestamp more than an hour ahead; ``ce_time`` keeps what Persona said."""
+    event = replace(make_items(1)[0].event, occurred_at=4_102_444_800_000_000)
+    sink = make_sink()
+    await sink.open()
+    await sink.send([*make_items(1), Item(2, event, b"{}")])
+    records = await asyncio.to_thread(broker.read, topic)
+    assert [record.timestamp for record in records] == [1_772_356_502_331, 1_772_356_503_000]
+    assert dict(records[1].headers)["ce_time"] == b"2100-01-01T00:00:00.000Z"
 
 
 LOGINS = [
@@ -407,7 +434,7 @@ async def test_a_frozen_broker_fails_open_and_send_in_time_and_close_does_not_wa
     await sink.close()
     await late.close()
     assert time.monotonic() - begun < 0.5
-    broker.thaw()
+    await asyncio.to_thread(broker.thaw)
     await sink.open()
     await sink.send(make_items(1))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from confluent_kafka import Producer
 
 from forwarder.errors import Misconfigured, Refused, Retryable
 from forwarder.sinks.base import SinkContext
@@ -121,6 +122,20 @@ async def test_an_event_too_large_for_a_limit_that_is_not_known_is_found_by_send
         await sink.send(items)
     assert refused.value.at == 2
     assert sorted(record.value for record in cluster.read(TOPIC)) == sorted(bodies(items[:2]))
+
+
+async def test_a_key_goes_where_the_java_client_would_put_it(cluster: StandIn, sink: KafkaSink) -> None:
+    """The judge is librdkafka, whose ``murmur2_random`` is the Java client's partitioner."""
+    items = make_items(100)
+    await sink.send(items)
+    ours = {record.key: record.partition for record in cluster.read(TOPIC)}
+    cluster.create_topic("theirs")
+    producer = Producer({"bootstrap.servers": cluster.address, "partitioner": "murmur2_random", "log_level": 0})
+    for item in items:
+        producer.produce("theirs", b"", item.event.id.encode())
+    producer.flush(10)
+    del producer
+    assert {record.key: record.partition for record in cluster.read("theirs")} == ours
 
 
 async def test_a_closed_sink_sends_nothing(cluster: StandIn, sink: KafkaSink) -> None:

@@ -17,14 +17,12 @@ def failure(error: BaseException | None, *, accepted: int = 0, unanswered: bool 
         return Misconfigured(f"the topic refuses events of that age; {remedy}", accepted=accepted)
     if isinstance(error, errors.UnsupportedForMessageFormatError | errors.PolicyViolationError):
         return Misconfigured(f"the topic refuses our records: {say(error)}", accepted=accepted)
-    if error is None:
-        return Retryable("the brokers did not answer in time", accepted=accepted, unanswered=unanswered, kind="timeout")
-    kind = "unavailable"
-    if isinstance(error, errors.RequestTimedOutError | errors.KafkaTimeoutError):
-        kind = "timeout"
+    reason, kind = f"the brokers cannot take it now: {'' if error is None else say(error)}", "unavailable"
+    if error is None or isinstance(error, errors.RequestTimedOutError | errors.KafkaTimeoutError):
+        reason, kind = "the brokers did not confirm in time", "timeout"
     elif isinstance(error, errors.KafkaConnectionError | errors.NodeNotReadyError):
-        kind = "connection"
-    return Retryable(f"the brokers cannot do it now: {say(error)}", accepted=accepted, unanswered=unanswered, kind=kind)
+        reason, kind = f"a broker cannot be reached any more: {say(error)}", "connection"
+    return Retryable(reason, accepted=accepted, unanswered=unanswered, kind=kind)
 
 
 def is_doubtful(error: BaseException | None) -> bool:
@@ -39,4 +37,6 @@ def say(error: BaseException) -> str:
     """Name *error* with its text, for a reason; aiokafka's errors begin with their name."""
     if isinstance(error, errors.KafkaError):
         return str(error)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
