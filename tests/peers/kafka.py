@@ -128,7 +128,7 @@ class KafkaBroker:
         self._frozen = True
 
     def thaw(self) -> None:
-        """End :meth:`freeze`, if it is, and wait until it leads again: its controller may have given it up meanwhile."""
+        """End :meth:`freeze`, and wait until it leads again: its controller may have given it up meanwhile."""
         assert self._process is not None
         if self._frozen:
             self._process.process.send_signal(signal.SIGCONT)

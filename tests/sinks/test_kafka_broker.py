@@ -418,10 +418,13 @@ async def test_a_killed_broker_fails_the_send_in_time_and_the_sink_heals_after_a
     assert sorted(record.value for record in records) == sorted(bodies(items))
 
 
+@pytest.mark.parametrize("listener", ["plain", "tls"])
 async def test_a_frozen_broker_fails_open_and_send_in_time_and_close_does_not_wait_for_it(
-    broker: KafkaBroker, make_sink: MakeSink
+    broker: KafkaBroker, topic: str, make_sink: MakeSink, listener: str
 ) -> None:
-    sink, late = make_sink(timeout=2), make_sink(timeout=2)
+    broker.allow("WRITE", topic)
+    settings = {} if listener == "plain" else _login(broker, "tls", "SASL_SSL", "SCRAM-SHA-256")
+    sink, late = make_sink(timeout=2, **settings), make_sink(timeout=2, **settings)
     await sink.open()
     broker.freeze()
     for failing in (sink.send(make_items(500, size=10_000)), late.open()):
