@@ -5,6 +5,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from random import Random
 from typing import Any, ClassVar
 
 import pytest
@@ -188,6 +189,21 @@ async def test_an_event_that_compression_makes_small_enough_is_not_refused(
     assert [record.value for record in records] == bodies(items)
 
 
+async def test_an_event_that_compression_cannot_make_small_enough_is_refused_alone(
+    broker: KafkaBroker, topic: str, make_sink: MakeSink
+) -> None:
+    sink = make_sink(compression="zstd")
+    noise = Random(1).randbytes(1_500_000).hex()
+    items = [*make_items(3), *make_items(1, first=4, text=noise), *make_items(3, first=5)]
+    await sink.open()
+    with pytest.raises(Refused, match=r"before compression; .* takes 1048588") as refused:
+        await sink.send(items)
+    assert refused.value.at == 3
+    await sink.send(items[4:])
+    records = await asyncio.to_thread(broker.read, topic)
+    assert [record.value for record in records] == bodies(items[:3] + items[4:])
+
+
 async def test_a_limit_that_was_lowered_meanwhile_is_read_again(
     broker: KafkaBroker, topic: str, make_sink: MakeSink
 ) -> None:
@@ -366,6 +382,9 @@ async def test_without_the_right_to_read_the_limit_a_large_event_is_still_found(
     with pytest.raises(Refused, match="may not read") as refused:
         await sink.send(items)
     assert refused.value.at == 3
+    await sink.send(items[4:])
+    records = await asyncio.to_thread(broker.read, topic)
+    assert [record.value for record in records] == bodies(items[:3] + items[4:])
 
 
 @pytest.mark.parametrize(

@@ -142,14 +142,15 @@ class KafkaSink(Sink[KafkaSettings]):
         missing = [parcel for parcel in parcels if not parcel.delivered]
         if not missing:
             return
-        await self.close()
         first = missing[0]  # parcels are in the order of their first events
         accepted = first.places[0]
         if isinstance(first.error, TOO_LARGE):
             if len(parcels) == len(first.places) == 1:
+                # Nothing else is on its way, so the producer is as good as new.
                 raise Refused(self._too_large(first), at=accepted) from first.error
             # The limit was lowered since we read it, or we were not allowed to: find out which event it is.
             self._one_by_one = True
+        await self.close()
         unanswered = any(
             parcel.delivered or (parcel.handed_over and is_doubtful(parcel.error))
             for parcel in parcels
