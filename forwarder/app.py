@@ -82,6 +82,11 @@ class Daemon:
             await journal.close()
         self._log.info("daemon.stopped")
 
+    @property
+    def left_behind(self) -> tuple[str, ...]:
+        """Tasks that did not end even when they were cancelled."""
+        return self._supervisor.unfinished if self._supervisor else ()
+
     def stop(self) -> None:
         """Stop gracefully; asked a second time, at once."""
         if self._stop.is_set() and self._supervisor is not None:
@@ -92,6 +97,10 @@ class Daemon:
 
     def _assemble(self, journal: Journal) -> Supervisor:
         settings = self.settings
+        self.metrics.announce(
+            sources=(source.name for source in settings.sources),
+            sinks=(sink.name for sink in settings.sinks),
+        )
         self.collectors = tuple(self._collector(source, journal) for source in settings.sources)
         self.workers = tuple(self._worker(sink, journal) for sink in settings.sinks)
         admin = Admin(

@@ -14,6 +14,9 @@ from typing import Protocol
 SECOND = 1_000_000
 """One second in the program's unit of time."""
 
+BEGINNING = -(1 << 62)
+"""The lower bound of "everything": before every instant that a record can bear, and within SQLite's integers."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)",

@@ -1,26 +1,15 @@
 """When the daemon is ready, in the contract's words, each reason a sentence for the operator."""
 
 from collections.abc import Iterator
-from typing import Protocol
 
 from forwarder.collect.collector import Collector
+from forwarder.delivery import DeliveryWorker
 
 POLL_RECENT = 300.0
 """A source's last good poll is recent for so many seconds, or for three poll intervals if that is longer."""
 
 FAILING = 300.0
 """A sink that has been failing for so many seconds is a reason not to be ready."""
-
-
-class _Health(Protocol):
-    misconfigured: bool
-    failing_since: float | None
-    reason: str | None
-
-
-class _Worker(Protocol):
-    name: str
-    health: _Health
 
 
 def source_reasons(collector: Collector, now: float) -> Iterator[str]:
@@ -35,7 +24,7 @@ def source_reasons(collector: Collector, now: float) -> Iterator[str]:
         yield f"source {collector.name}: no good poll for {now - health.last_good:.0f} s{_because(health.reason)}"
 
 
-def sink_reasons(worker: _Worker, now: float) -> Iterator[str]:
+def sink_reasons(worker: DeliveryWorker, now: float) -> Iterator[str]:
     """Why the sink is not ready; *now* is monotonic, in seconds."""
     health = worker.health
     if health.misconfigured:

@@ -1,5 +1,6 @@
 """``forwarder run``: the daemon."""
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ def run(ctx: typer.Context) -> None:
     from forwarder import logs  # noqa: PLC0415 # heavy
 
     settings = settings_of(ctx)
-    logs.configure(settings.log.level, settings.log.format)
+    logs.configure(settings.log.level, settings.log.format, secrets=settings.secrets)
     asyncio.run(_run(settings))
 
 
@@ -37,3 +38,6 @@ async def _run(settings: "Settings") -> None:
         loop.add_signal_handler(number, daemon.stop)
     async with show_progress(daemon):
         await daemon.run()
+    if daemon.left_behind:
+        # What even a cancellation did not end would keep the process for ever; the log has named it.
+        os._exit(0)

@@ -61,8 +61,7 @@ def _show_source(source: SourceStatus) -> None:
     else:
         print(f"  complete from {source.complete_from} to {source.complete_until}")
     for gap in source.open_gaps:
-        print(
-            f"  open ({gap.kind}): {gap.since or '?'} to {gap.until or 'now'}, read down to {gap.read_down_to or 'nothing'}"
-        )
+        bounds = f"{gap.since or '?'} to {gap.until or 'now'}"
+        print(f"  open ({gap.kind}): {bounds}, read down to {gap.read_down_to or 'nothing yet'}")
     for hole in source.holes:
         print(f"  {hole.kind}: {hole.since} to {hole.until}")

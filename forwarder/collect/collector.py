@@ -119,7 +119,7 @@ class Collector:
         try:
             page = await self._api.fetch_page(gap.cursor, self._page_size)
         except CursorLost as error:
-            self._log.warning("source.cursor_lost", gap=gap.id, cursor=gap.cursor, reason=error.reason)
+            self._log.warning("source.cursor_lost", gap=gap.id, reason=error.reason, request_id=self._api.request_id)
             self._took(await self._journal.collect(self.name, gap.id, CursorRefused(), start_at=0), gap)
             return 0.0
         except Unreadable as error:
@@ -172,12 +172,23 @@ class Collector:
         """Ask for less; for a single record that cannot be read, step over it by way of a known id."""
         if self._page_size > 1:
             self._page_size = max(1, self._page_size // 4)
-            self._log.warning("source.page_unreadable", gap=gap.id, next_size=self._page_size, reason=error.reason)
+            self._log.warning(
+                "source.page_unreadable",
+                gap=gap.id,
+                next_size=self._page_size,
+                reason=error.reason,
+                request_id=self._api.request_id,
+            )
             return self._failed("source.unavailable", error.reason, UNAVAILABLE) if self._failures else 0.0
         collected = await self._journal.step_over(self.name, gap.id, self._server_now())
         if collected.changes.gap.cursor == gap.cursor:
             self._stuck[gap.id] = self._clock.monotonic() + STUCK_SECONDS
-            self._log.error("source.record_unreadable", gap=gap.id, cursor=gap.cursor, reason=error.reason)
+            self._log.error(
+                "source.record_unreadable",
+                gap=gap.id,
+                reason=error.reason,
+                request_id=self._api.request_id,
+            )
         self._took(collected, gap)
         return 0.0
 
@@ -255,7 +266,13 @@ class Collector:
         seconds = backoff.delay(self._failures, self._random, at_least=retry_after)
         # An outage is told at its beginning, and then as often as it has doubled.
         if self._failures & (self._failures - 1) == 0:
-            self._log.warning(event, reason=reason, failures=self._failures, retry_in=round(seconds, 1))
+            self._log.warning(
+                event,
+                reason=reason,
+                failures=self._failures,
+                retry_in=round(seconds, 1),
+                request_id=self._api.request_id,
+            )
         return seconds
 
     def _recovered(self) -> None:

@@ -36,19 +36,21 @@ def take_in(records: Sequence[Json], users: Mapping[str, Json], redactor: Redact
     """Make a page ready for the journal. Pure: the same page gives the same bytes."""
     collected: list[CollectedRecord] = []
     missing: dict[str, str] = {}
-    known = {user: redactor.user(resource) for user, resource in users.items()}
+    redacted = (redactor.user(resource) for resource in users.values())
+    included = {str(user["id"]): orjson.dumps(user) for user in redacted}
     for resource in records:
         id_ = record_id(resource)
         if id_ is None:
             continue
         clean = redactor.resource(resource)
-        user = related_id(resource, "user")
-        if user is not None and user not in known:
+        # By its id after redaction, which is what the journal knows it by.
+        user = related_id(clean, "user")
+        if user is not None and user not in included:
             missing.setdefault(user, id_)
-        collected.append(CollectedRecord(Row(id_, created_at(clean)), orjson.dumps(clean), related_id(clean, "user")))
+        collected.append(CollectedRecord(Row(id_, created_at(clean)), orjson.dumps(clean), user))
     return Intake(
         records=collected,
-        users={str(resource["id"]): orjson.dumps(resource) for resource in known.values()},
+        users=included,
         missing_users=missing,
         without_id=len(records) - len(collected),
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from forwarder.clock import Clock
 from forwarder.collect.budget import Budget
 from forwarder.collect.persona import PersonaApi
-from forwarder.errors import Failure
+from forwarder.errors import Failure, Retryable
 from forwarder.record import Json
 
 SECONDS = 5.0
@@ -41,7 +41,11 @@ class UserLookup:
             try:
                 async with asyncio.timeout(deadline - now):
                     resource = await self._api.fetch_user(record)
-            except (Failure, TimeoutError):
+            except Failure as error:
+                if isinstance(error, Retryable) and error.kind == "rate_limited":
+                    self._budget.throttled(error.retry_after, self._clock.monotonic())
+                continue
+            except TimeoutError:
                 continue
             if resource is not None:
                 found[user] = resource

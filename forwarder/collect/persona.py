@@ -23,7 +23,7 @@ from yarl import URL
 
 from forwarder import __version__
 from forwarder.clock import Clock
-from forwarder.collect.answers import Answer, Page, named, rate_limit, read_page, read_user
+from forwarder.collect.answers import Answer, Page, identifier, named, rate_limit, read_page, read_user
 from forwarder.collect.body import ACCEPT_ENCODING, Damaged, TooLarge, read_beginning, read_body
 from forwarder.collect.budget import RateLimit
 from forwarder.collect.refusals import GONE, OK, failure, record_failure
@@ -56,6 +56,8 @@ class PersonaApi:
         self._variable = f"FORWARDER_{name.upper().replace('-', '_')}"
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
+        self.request_id: str | None = None
+        """Persona's name for the last request that it answered with one; None while it has not answered."""
 
     async def fetch_page(self, cursor: str | None, size: int) -> Page:
         """Ask for up to *size* records older than *cursor*, or for the newest where it is None.
@@ -96,7 +98,7 @@ class PersonaApi:
         session = self._session = self._session or self._open()
         url = URL(self._settings.base_url + path, encoded=True)
         started = self._clock.monotonic()
-        status = "error"
+        status, self.request_id = "error", None
         try:
             async with session.get(
                 url,
@@ -104,7 +106,7 @@ class PersonaApi:
                 allow_redirects=False,
                 **_proxy(url, self._variable),
             ) as response:
-                status = str(response.status)
+                status, self.request_id = str(response.status), identifier(response.headers.get("Request-Id"))
                 body = await self._body(response)
                 elapsed = self._clock.monotonic() - started
                 answer = Answer(response.status, response.headers, body, self._clock.now(), elapsed)

@@ -8,12 +8,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from forwarder.clock import SECOND, parse_rfc3339
+from forwarder.clock import BEGINNING, SECOND, parse_rfc3339
 from forwarder.secret import Secret
 from forwarder.units import Duration, Size, parse_duration
-
-BEGINNING = -(2**62)
-"""The start of a log that is wanted whole: microseconds before every instant, and within SQLite's integers."""
 
 
 @dataclass(frozen=True, slots=True)

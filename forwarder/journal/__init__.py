@@ -7,7 +7,6 @@ from forwarder.journal.collecting import CollectedRecord, SourceRecord
 from forwarder.journal.delivering import Backlog, DeadLetter, StoredEvent
 from forwarder.journal.journal import Collected, Journal
 from forwarder.journal.ledger import (
-    BEGINNING,
     CursorRefused,
     Gap,
     Hole,
@@ -19,7 +18,6 @@ from forwarder.journal.ledger import (
 )
 
 __all__ = [
-    "BEGINNING",
     "Backlog",
     "Collected",
     "CollectedRecord",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from forwarder.clock import SECOND, Clock
+from forwarder.clock import BEGINNING, SECOND, Clock
 from forwarder.errors import DiskFull
 from forwarder.journal import collecting, delivering, ledger
 from forwarder.journal.collecting import RELEASE_AFTER, RELEASE_AT, Arrival, SourceRecord
@@ -192,7 +192,7 @@ class Journal:
             below = server_time if gap.cursor_at is None else gap.cursor_at
             outcome = PageUnreadable(server_time, collecting.nearest_older(db, source.id, below))
             arrival = Arrival((), {}, self._clock.now(), server_time)
-            return self._collect(db, name, gap_id, outcome, arrival, ledger.BEGINNING)
+            return self._collect(db, name, gap_id, outcome, arrival, BEGINNING)
 
         return await self._write(work)
 

@@ -24,10 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from forwarder.clock import SECOND
-
-BEGINNING = -(1 << 62)
-"""The lower bound of "everything": before any time that a record can bear."""
+from forwarder.clock import BEGINNING, SECOND
 
 RETENTION = 181 * 86400 * SECOND
 """The shortest that "the most recent 6 months" can be: what is older may have left the list."""

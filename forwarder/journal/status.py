@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from forwarder.clock import format_rfc3339
+from forwarder.clock import BEGINNING, format_rfc3339
 from forwarder.journal import collecting, delivering
 from forwarder.journal.file import connect_read_only, sizes_on_disk, translated
-from forwarder.journal.ledger import BEGINNING, SourceState, complete_until
+from forwarder.journal.ledger import SourceState, complete_until
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,5 +40,7 @@ def sink_class(kind: str) -> type[Sink[Any]]:
     else:
         loaded = entry_points(group=ENTRY_POINT_GROUP)[kind].load()
     if not (isinstance(loaded, type) and issubclass(loaded, Sink)):
-        raise TypeError(f"the entry point {kind} of group {ENTRY_POINT_GROUP} is not a subclass of forwarder.sinks.base.Sink")
+        raise TypeError(
+            f"the entry point {kind} of group {ENTRY_POINT_GROUP} is not a subclass of forwarder.sinks.base.Sink"
+        )
     return loaded

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from forwarder.clock import SECOND
-from forwarder.collect.settings import BEGINNING, PersonaSettings, Start
+from forwarder.clock import BEGINNING, SECOND
+from forwarder.collect.settings import PersonaSettings, Start
 from forwarder.secret import Secret
 
 NOW = 1_772_356_502 * SECOND

@@ -8,9 +8,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from forwarder.clock import SECOND
+from forwarder.clock import BEGINNING, SECOND
 from forwarder.errors import DiskFull, JournalDamaged, JournalLocked, JournalUnavailable
-from forwarder.journal import BEGINNING, CollectedRecord, DeadLetter, Journal, PageRead, Row
+from forwarder.journal import CollectedRecord, DeadLetter, Journal, PageRead, Row
 from forwarder.journal.letters import find_dead_letters, list_dead_letters
 from forwarder.journal.status import read_status
 from tests.journal.inline import Inline

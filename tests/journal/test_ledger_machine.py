@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from forwarder.journal import ledger
+from forwarder.clock import BEGINNING
 from forwarder.journal.ledger import CursorRefused, Gap, PageRead
 from tests.journal.world import LOST_CURSOR_ANSWERS, Made, Store, World
 
@@ -31,7 +31,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for _ in range(history):
             self.world.tick(quiet=True)
             self._make(2, late=0)
-        self.start_at = ledger.BEGINNING if reach is None else self.world.now - reach
+        self.start_at = BEGINNING if reach is None else self.world.now - reach
 
     def _make(self, count: int, *, late: int) -> None:
         for _ in range(count):
@@ -79,7 +79,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """I1: what was visible when the last closed sweep began is known, or an open gap will come to it."""
         if not hasattr(self, "store") or self.store.source.swept is None:
             return
-        start = self.store.source.start or ledger.BEGINNING
+        start = self.store.source.start or BEGINNING
         for made in self.world.made:
             if made.visible <= self.store.source.swept and made.tick >= start and made.id not in self.store.ids:
                 assert any(self._covers(gap, made) for gap in self.store.gaps.values()), made

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from forwarder.clock import BEGINNING
 from forwarder.journal import ledger
 from forwarder.journal.ledger import Gap
 from tests.journal.world import LOST_CURSOR_ANSWERS, World, missing, run
@@ -61,7 +62,7 @@ def test_the_requests_at_rest_are_one_a_poll() -> None:
         world.tick(quiet=True)
         store.poll(world)
         while store.gaps:
-            store.work(world, ledger.BEGINNING)
+            store.work(world, BEGINNING)
     # A sweep every 15 ticks reads the look-back of a list that has not changed.
     assert 300 <= store.requests - before <= 300 + 300 // 15 * 2
 
@@ -75,7 +76,7 @@ def any_record_below_the_floor_closes(patch: pytest.MonkeyPatch) -> None:
     """Close at the first record that claims to be older than the floor."""
 
     def reached(_: Any, gap: Gap, page: ledger.PageRead, __: Any) -> bool:
-        floor = ledger.BEGINNING if gap.floor is None else gap.floor
+        floor = BEGINNING if gap.floor is None else gap.floor
         return any(row.at is not None and row.at < floor for row in page.rows)
 
     patch.setattr(ledger, "_reached_floor", reached)

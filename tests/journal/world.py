@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from forwarder.clock import BEGINNING
 from forwarder.journal import ledger
 from forwarder.journal.ledger import Changes, CursorRefused, Gap, Outcome, PageRead, Row, SourceState
 
@@ -197,7 +198,7 @@ def run(
     store = Store()
     for _ in range(random.randint(0, 300)):
         world.tick()
-    start_at = random.choice((ledger.BEGINNING, world.now - random.randint(0, 200)))
+    start_at = random.choice((BEGINNING, world.now - random.randint(0, 200)))
     down_until = 0
     for count in range(ticks):
         world.tick()
@@ -223,9 +224,9 @@ def missing(world: World, store: Store) -> list[Made]:
 
     With a retention, what had left the list before the first walk found its end counts as older than the start.
     """
-    bound = store.source.start or ledger.BEGINNING
+    bound = store.source.start or BEGINNING
     if world.retention is not None:
-        bound = max(bound, store.source.complete_from or ledger.BEGINNING)
+        bound = max(bound, store.source.complete_from or BEGINNING)
     due = [made for made in world.made if made.visible <= world.now and made.earliest >= bound]
     return [made for made in due if made.id not in store.ids]
 
