@@ -12,18 +12,16 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from cryptography.hazmat.primitives import serialization
 
 from tests.peers import CACHE, PeerProcess, accepts, free_port, unavailable
+from tests.peers.kafka_reader import Record, read_topic, reader
 
 _admin: Any = importlib.import_module("confluent_kafka.admin")  # its types do not export what it offers
 USER, PASSWORD = "alice", "alice-has-a-secret"
@@ -31,18 +29,6 @@ _FILES = Path(__file__).parent / "kafka_broker"
 _CLUSTER = "4L6g3nShT-eMCtK--X86sw"
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _LISTENERS = ("plain", "login", "tls", "controller")
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a reader found."""
-
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes
-    headers: list[tuple[str, bytes]]
-    timestamp: int
 
 
 def kafka_jars() -> Path:
@@ -233,7 +219,7 @@ class KafkaBroker:
     def _leads(self, topic: str | None = None) -> bool:
         """Whether it leads the partitions of *topic*, or all: it names itself their leader some time before that."""
         try:
-            with _reader(self.address()) as consumer:
+            with reader(self.address()) as consumer:
                 found = consumer.list_topics(timeout=1).topics
                 for name in found if topic is None else [topic]:
                     for partition in found[name].partitions:
@@ -253,44 +239,3 @@ class KafkaBroker:
         (self.folder / "broker.pem").write_bytes(pem + chain)
         client = authority.issue_cert("alice@example.com")
         client.private_key_and_cert_chain_pem.write_to_path(self.folder / "client.pem")
-
-
-@contextmanager
-def _reader(brokers: str) -> Iterator[Any]:
-    consumer = Consumer(
-        {
-            "bootstrap.servers": brokers,
-            "group.id": "nobody",
-            "enable.auto.commit": False,
-            "log_level": 0,
-            "fetch.wait.max.ms": 10,
-            "fetch.message.max.bytes": 50_000_000,
-        }
-    )
-    try:
-        yield consumer
-    finally:
-        consumer.close()
-
-
-def read_topic(brokers: str, topic: str) -> list[Record]:
-    """Read everything that *topic* holds now with librdkafka, which is not our client, partition by partition."""
-    with _reader(brokers) as consumer:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        return [record for partition in sorted(partitions) for record in _read_partition(consumer, topic, partition)]
-
-
-def _read_partition(consumer: Any, topic: str, partition: int) -> Iterator[Record]:
-    _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-    if not end:
-        return
-    consumer.assign([TopicPartition(topic, partition, 0)])
-    deadline = time.monotonic() + 20
-    offset = -1
-    while offset < end - 1:
-        message = consumer.poll(1)
-        if message is None or message.error() is not None:
-            assert time.monotonic() < deadline, f"partition {partition} of {topic} cannot be read to its end"
-            continue
-        offset = message.offset()
-        yield Record(partition, offset, message.key(), message.value(), message.headers() or [], message.timestamp()[1])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import confluent_kafka
 
-from tests.peers.kafka import Record, read_topic
+from tests.peers.kafka_reader import Record, read_topic
 
 PRODUCE = 0
 """The protocol's number of a produce request."""

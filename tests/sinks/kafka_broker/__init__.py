@@ -1,0 +1,1 @@
+"""The Kafka sink against real Apache Kafka."""
