@@ -1,11 +1,19 @@
 """How an eternal task waits: interruptibly, and with a heartbeat that the liveness probe can see."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from forwarder.clock import Clock
 
+T = TypeVar("T")
+
 BEAT_INTERVAL = 5.0
 """Seconds between two heartbeats of a task that only waits."""
+
+
+class Stopping(Exception):  # noqa: N818 # not an error: everybody was asked to stop
+    """Work was cut short because it is time to stop."""
 
 
 class Pulse:
@@ -41,6 +49,23 @@ class Pulse:
         await asyncio.sleep(0)
         self.beat()
         return self.stopping
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do *work* that a stop may cut short, beating meanwhile.
+
+        :raises Stopping: the stop signal came first; the work was cancelled, and has ended
+        """
+        task = asyncio.ensure_future(work)
+        done = asyncio.Event()
+        task.add_done_callback(lambda _: done.set())
+        try:
+            while not task.done():
+                if await self.wait(BEAT_INTERVAL, done) and not task.done():
+                    raise Stopping
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def _first_of(stop: asyncio.Event, wake: asyncio.Event | None, *, timeout: float) -> None:  # noqa: ASYNC109 # the primitive under every time-out

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.clock import SECOND, SystemClock, format_rfc3339, parse_http_date, parse_rfc3339, to_micros
-from forwarder.pulse import BEAT_INTERVAL, Pulse
+from forwarder.pulse import BEAT_INTERVAL, Pulse, Stopping
 
 MOMENT = to_micros(datetime(2023, 10, 3, 21, 31, 5, 163_000, tzinfo=UTC))
 
@@ -172,3 +172,29 @@ async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
         await task
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.looptime
+async def test_work_that_a_stop_may_cut_short_is_done_or_cancelled() -> None:
+    """The result where it ends first, its error too; Stopping, and the work gone, where the stop comes first."""
+    stop = asyncio.Event()
+    pulse = Pulse(stop, SystemClock())
+    ended = []
+
+    async def work(seconds: float) -> str:
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            ended.append(seconds)
+        return "done"
+
+    async def fail() -> str:
+        raise OSError("no")
+
+    assert await pulse.unless_stopped(work(60)) == "done"
+    with pytest.raises(OSError, match="no"):
+        await pulse.unless_stopped(fail())
+    asyncio.get_running_loop().call_later(10, stop.set)
+    with pytest.raises(Stopping):
+        await pulse.unless_stopped(work(1000))
+    assert ended == [60, 1000]

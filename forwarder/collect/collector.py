@@ -6,6 +6,7 @@ requests is the pace, the page size, and Persona's clock.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -20,7 +21,7 @@ from forwarder.errors import ConfigurationError, CursorLost, DiskFull, Misconfig
 from forwarder.journal import Collected, CursorRefused, Gap, Journal, PageRead, SourceRecord, choose, complete_until
 from forwarder.logs import get_logger
 from forwarder.metrics import Metrics
-from forwarder.pulse import Pulse
+from forwarder.pulse import Pulse, Stopping
 from forwarder.retry import Backoff
 
 UNAVAILABLE: Final = Backoff(first=1.0, cap=60.0)
@@ -82,18 +83,22 @@ class Collector:
 
     async def run(self, pulse: Pulse) -> None:
         """Collect until the stop signal."""
-        self.source = await self._journal.source(self.name)
-        self._observe(self.source)
-        while not pulse.stopping:
-            pulse.beat()
-            seconds = await self._turn(self.source)
-            if seconds > 0:
+        try:
+            self.source = await self._journal.source(self.name)
+            self._observe(self.source)
+            while not pulse.stopping:
+                seconds = await self._turn(self.source, pulse)
                 await self._rest(pulse, seconds)
-        await self._journal.release(self.name)
-        await self._api.close()
+        except Stopping:
+            await self._rest(pulse, 0.0)
+        finally:
+            await self._api.close()
 
-    async def _turn(self, source: SourceRecord) -> float:
-        """Do what is due; returns how many seconds there is nothing to do."""
+    async def _turn(self, source: SourceRecord, pulse: Pulse) -> float:
+        """Do what is due; returns how many seconds there is nothing to do.
+
+        :raises Stopping: the stop came while Persona was asked; nothing of that answer is kept, and nothing is lost
+        """
         try:
             await self._tend()
             if self._paused():
@@ -109,15 +114,15 @@ class Collector:
             if gap is None:
                 return 0.0
             self._budget.spend(now)
-            return await self._request(gap)
+            return await self._request(gap, pulse)
         except DiskFull as error:
             self._pause(f"the journal's disk is full; make room or enlarge the volume ({error})")
             return PAUSED_SECONDS
 
-    async def _request(self, gap: Gap) -> float:
+    async def _request(self, gap: Gap, pulse: Pulse) -> float:
         """Ask for the gap's next page and store the answer; returns the seconds to wait after a failure."""
         try:
-            page = await self._api.fetch_page(gap.cursor, self._page_size)
+            page = await pulse.unless_stopped(self._api.fetch_page(gap.cursor, self._page_size))
         except CursorLost as error:
             self._log.warning("source.cursor_lost", gap=gap.id, reason=error.reason, request_id=self._api.request_id)
             self._took(await self._journal.collect(self.name, gap.id, CursorRefused(), start_at=0), gap)
@@ -135,15 +140,15 @@ class Collector:
         self._server_time = (page.server_time, self._clock.monotonic())
         if not await self._is_ours(page):
             return self._failed("source.foreign", str(self.health.reason), MISCONFIGURED)
-        await self._store(gap, page)
+        await self._store(gap, page, pulse)
         return 0.0
 
-    async def _store(self, gap: Gap, page: Page) -> None:
+    async def _store(self, gap: Gap, page: Page, pulse: Pulse) -> None:
         intake = take_in(page.records, page.users, self._redactor)
         if intake.without_id:
             self._metrics.records_without_id.labels(self.name).inc(intake.without_id)
             self._log.error("source.record_without_id", count=intake.without_id, request_id=page.request_id)
-        users = dict(intake.users) | await self._missing_users(intake)
+        users = dict(intake.users) | await pulse.unless_stopped(self._missing_users(intake))
         outcome = PageRead(
             rows=[record.row for record in intake.records],
             next=page.next,
@@ -233,10 +238,13 @@ class Collector:
             self._next_tend = now if more else now + TEND_SECONDS
 
     async def _rest(self, pulse: Pulse, seconds: float) -> None:
-        """Wait; nothing will come meanwhile, so nothing is held back for its place."""
-        if seconds >= 1.0 and not self._journal.disk_full:
-            await self._journal.release(self.name)
-        await pulse.wait(seconds)
+        """Wait; where nothing will come meanwhile, nothing is held back for its place."""
+        if (seconds >= 1.0 or pulse.stopping) and not self._journal.disk_full:
+            with suppress(DiskFull):  # it stays held, in the journal, and the next turn tells of the disk
+                await self._journal.release(self.name)
+        if seconds > 0:
+            await pulse.wait(seconds)
+        pulse.beat()
 
     def _ready(self, gaps: Sequence[Gap], now: float) -> list[Gap]:
         return [gap for gap in gaps if self._stuck.get(gap.id, now) <= now]
