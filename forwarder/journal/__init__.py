@@ -1,21 +1,13 @@
 """The journal: ids, events, the gap ledger, users, cursors and dead letters, in one SQLite file.
 
-``ledger`` decides, ``collecting`` and ``delivering`` hold the SQL, ``file`` the file, ``journal`` the door.
+``ledger`` decides on ``gaps``, ``collecting`` and ``delivering`` hold the SQL, ``file`` the file, ``journal`` the door.
 """
 
 from forwarder.journal.collecting import CollectedRecord, SourceRecord
 from forwarder.journal.delivering import Backlog, DeadLetter, StoredEvent
+from forwarder.journal.gaps import CursorRefused, Gap, Hole, PageRead, Row, SourceState
 from forwarder.journal.journal import Collected, Journal
-from forwarder.journal.ledger import (
-    CursorRefused,
-    Gap,
-    Hole,
-    PageRead,
-    Row,
-    SourceState,
-    choose,
-    complete_until,
-)
+from forwarder.journal.ledger import choose, complete_until
 
 __all__ = [
     "Backlog",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import orjson
 
 from forwarder.clock import SECOND
-from forwarder.journal.ledger import Changes, Fresh, Gap, Hole, Row, SourceState
+from forwarder.journal.gaps import Changes, Fresh, Gap, Hole, Row, SourceState
 
 DAY = 86400 * SECOND
 

@@ -15,7 +15,7 @@ from forwarder.journal import collecting, delivering, ledger
 from forwarder.journal.collecting import RELEASE_AFTER, RELEASE_AT, Arrival, SourceRecord
 from forwarder.journal.delivering import Backlog, DeadLetter, StoredEvent
 from forwarder.journal.file import Reserve, connect, connect_read_only, lock, sizes_on_disk, translated
-from forwarder.journal.ledger import Changes, CursorRefused, Outcome, PageRead, PageUnreadable
+from forwarder.journal.gaps import Changes, CursorRefused, Outcome, PageRead, PageUnreadable
 
 T = TypeVar("T")
 

@@ -21,10 +21,21 @@ Four choices go further than the plain rules:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import replace
 
 from forwarder.clock import BEGINNING, SECOND
+from forwarder.journal.gaps import (
+    Changes,
+    CursorRefused,
+    Fresh,
+    Gap,
+    Hole,
+    Outcome,
+    PageRead,
+    PageUnreadable,
+    Row,
+    SourceState,
+)
 
 RETENTION = 181 * 86400 * SECOND
 """The shortest that "the most recent 6 months" can be: what is older may have left the list."""
@@ -32,128 +43,13 @@ RETENTION = 181 * 86400 * SECOND
 LOW_RUN = 10
 """So many records in a row below the floor say that the floor was reached: a few wrong dates do not."""
 
+NEIGHBOURS = 3
+"""So many records on either side are asked when one has no date of its own."""
+
 EMPTY_BELIEVED = 5
 """So often must the same place look like the end, read down to anew each time, before an empty page is the end.
 
 The documented end is a null ``links.next``; a lost cursor can look empty twice in a row."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceState:
-    """What is remembered of one source between any two requests."""
-
-    start: int | None = None
-    """Lower bound of what is collected; None until the first answer fixes it."""
-    head: int | None = None
-    """Newest trusted ``created-at`` that was read; None before the first page."""
-    proven: int | None = None
-    """Server time at which the last closed walk from the top was opened."""
-    swept: int | None = None
-    """The same for the last closed sweep."""
-    complete_from: int | None = None
-    """How far down the first walk came: to the start, or to where the list ended; None while it is under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A stretch of the log that is known not to be read yet, and how far the walk down through it has come."""
-
-    id: int
-    floor: int | None
-    """Down to this ``created-at``; None means the source's start, not fixed yet."""
-    based: bool
-    """Everything below the floor was read, or belongs to another open gap, when this gap was opened."""
-    mark: int
-    """The highest order of sight (``ids.n``) when it was opened: what is above was not known then."""
-    sweep: bool
-    proven_then: int | None = None
-    hole_from: int | None = None
-    started: bool = False
-    opened: int | None = None
-    """Server time at which its first page was asked for."""
-    ceil: int | None = None
-    cursor: str | None = None
-    """``page[after]`` of the next request; None is the top of the list."""
-    cursor_at: int | None = None
-    """``created-at`` of the deepest record read."""
-    back: tuple[tuple[int, str | None], ...] = ()
-    """Earlier cursors, each with the number of the page that it led to, oldest first."""
-    pages: int = 0
-    low_run: int = 0
-    pos: int = 0
-    """Records stored so far: their order within the gap, newest first."""
-    doubt: str | None = None
-    """The cursor under which the list seemed to end."""
-    doubts: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One record of a page, as much of it as the ledger needs."""
-
-    id: str
-    at: int | None
-    """``created-at``; None if it is missing or unusable."""
-
-
-@dataclass(frozen=True, slots=True)
-class PageRead:
-    """Outcome of a request: a page came. *rows* are its records that have an id."""
-
-    rows: Sequence[Row]
-    next: str | None
-    server_time: int
-    asked: int
-    """Server time at which it was asked for, or earlier."""
-    empty: bool = False
-    """The answer's ``data`` was empty (a page of records without ids is not)."""
-
-
-@dataclass(frozen=True, slots=True)
-class CursorRefused:
-    """Outcome of a request: the gap's cursor is not known (any more)."""
-
-
-@dataclass(frozen=True, slots=True)
-class PageUnreadable:
-    """Outcome of a request for a single record: even alone it cannot be read. *older* is the nearest older known id."""
-
-    server_time: int
-    older: Row | None
-
-
-Outcome = PageRead | CursorRefused | PageUnreadable
-
-
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """A stretch that was not and will not be read; both bounds in microseconds."""
-
-    kind: Literal["lost", "unreadable"]
-    since: int
-    until: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fresh:
-    """A record to store: its place in the page's rows, its time for ordering, its position within the gap."""
-
-    index: int
-    at: int
-    pos: int
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What one answer changes; carried out in one transaction."""
-
-    source: SourceState
-    gap: Gap
-    state: Literal["open", "closed", "merged"] = "open"
-    merged_into: Gap | None = None
-    fresh: Sequence[Fresh] = ()
-    seen: Sequence[str] = ()
-    holes: Sequence[Hole] = field(default=())
 
 
 def next_poll(
@@ -245,13 +141,15 @@ def _page(
 ) -> Changes:
     if not gap.started:
         source, gap = _start(source, gap, page)
+    above = gap.cursor_at
     gap, fresh, seen = _take(source, gap, page, known)
     gap = replace(gap, low_run=_low_run(gap, page))
     if _reached_floor(source, gap, page, known):
         return replace(_close(source, gap, page.server_time, ended=False), fresh=fresh, seen=seen)
     if page.next is None:
         last_known = bool(page.rows) and _is_known(page.rows[-1], gap, known)
-        closed = _close(source, gap, page.server_time, ended=not (gap.based and last_known))
+        at_end = replace(gap, cursor_at=_list_end(page.rows, above))
+        closed = _close(source, at_end, page.server_time, ended=not (gap.based and last_known))
         return replace(closed, fresh=fresh, seen=seen)
     for older in sorted(others, key=_by_id, reverse=True):
         if older.id < gap.id and _caught_up(older, page):
@@ -289,11 +187,33 @@ def _take(
         above = above if row.at is None else row.at
         if row.id in known:
             seen.append(row.id)
-        elif above >= lowest and row.id not in taken:
+        elif _newest_claim(page.rows, index, above) >= lowest and row.id not in taken:
             taken.add(row.id)
             fresh.append(Fresh(index, above, pos))
             pos += 1
     return replace(gap, pos=pos, cursor_at=above if page.rows else gap.cursor_at), fresh, seen
+
+
+def _newest_claim(rows: Sequence[Row], index: int, above: int) -> int:
+    """The time that decides whether a record is older than the start.
+
+    Its own, if it has one. Without one, the newest among its neighbours: one of them may bear a wrong date, and a
+    record too many is better than one too few.
+    """
+    own = rows[index].at
+    if own is not None:
+        return own
+    around = rows[max(0, index - NEIGHBOURS) : index + NEIGHBOURS + 1]
+    return max((row.at for row in around if row.at is not None), default=above)
+
+
+def _list_end(rows: Sequence[Row], above: int | None) -> int | None:
+    """The time at which the list ends: the second lowest of its last records, since one of them may be wrong.
+
+    *above* is that of the deepest record of the page before.
+    """
+    dated = sorted(row.at for row in rows[-LOW_RUN:] if row.at is not None)
+    return dated[1] if len(dated) > 2 else _least(above, *dated)  # noqa: PLR2004 # two cannot outvote a wrong one
 
 
 def _low_run(gap: Gap, page: PageRead) -> int:

@@ -9,7 +9,8 @@ from typing import Any
 from forwarder.clock import BEGINNING, format_rfc3339
 from forwarder.journal import collecting, delivering
 from forwarder.journal.file import connect_read_only, sizes_on_disk, translated
-from forwarder.journal.ledger import SourceState, complete_until
+from forwarder.journal.gaps import SourceState
+from forwarder.journal.ledger import complete_until
 
 
 @dataclass(frozen=True, slots=True)

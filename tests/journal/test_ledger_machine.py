@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from forwarder.clock import BEGINNING
-from forwarder.journal.ledger import CursorRefused, Gap, PageRead
+from forwarder.journal.gaps import CursorRefused, Gap, PageRead
 from tests.journal.world import LOST_CURSOR_ANSWERS, Made, Store, World
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from forwarder.clock import BEGINNING
 from forwarder.journal import ledger
-from forwarder.journal.ledger import Gap
+from forwarder.journal.gaps import Changes, Gap, PageRead
 from tests.journal.world import LOST_CURSOR_ANSWERS, World, missing, run
 
 WORLDS = int(os.environ.get("LEDGER_WORLDS", "240"))
@@ -30,6 +30,19 @@ def test_no_visible_record_is_lost_whatever_a_lost_cursor_answers(answer: str) -
         assert len(store.gaps) <= 1, "the world went quiet and so does the ledger"
         assert store.source.swept is not None
         assert len(store.ids) <= len(world.made)
+
+
+@pytest.mark.parametrize("seed", [100282, 100644, 100669, 100894, 101376])
+def test_an_undated_record_beside_a_wrong_date_is_not_taken_for_older_than_the_start(seed: int) -> None:
+    """Found among thousands of worlds: the record above bore a date before the start."""
+    assert not run(seed)[2]
+
+
+def test_a_wrong_date_at_the_lists_end_is_no_hole() -> None:
+    """Found among thousands of worlds: the oldest record of all claimed to be younger than the last closed walk."""
+    _, store, lost = run(101086)
+    assert not lost
+    assert not store.holes
 
 
 def test_what_falls_out_of_retention_unread_is_inside_a_reported_hole() -> None:
@@ -75,7 +88,7 @@ def empty_page_is_the_end(patch: pytest.MonkeyPatch) -> None:
 def any_record_below_the_floor_closes(patch: pytest.MonkeyPatch) -> None:
     """Close at the first record that claims to be older than the floor."""
 
-    def reached(_: Any, gap: Gap, page: ledger.PageRead, __: Any) -> bool:
+    def reached(_: Any, gap: Gap, page: PageRead, __: Any) -> bool:
         floor = BEGINNING if gap.floor is None else gap.floor
         return any(row.at is not None and row.at < floor for row in page.rows)
 
@@ -114,7 +127,7 @@ def merge_into_the_newer(patch: pytest.MonkeyPatch) -> None:
     """Close an older gap as soon as a newer one is below its ceiling, as if the newer had read its rest."""
     right = ledger.step
 
-    def wrong(source: Any, gap: Gap, others: Any, *rest: Any) -> ledger.Changes:
+    def wrong(source: Any, gap: Gap, others: Any, *rest: Any) -> Changes:
         changes = right(source, gap, others, *rest)
         older = [one for one in others if one.id < gap.id and one.started and changes.state == "open"]
         if not older or changes.gap.cursor_at is None or changes.gap.cursor_at >= (older[-1].ceil or 0):

@@ -12,7 +12,7 @@ from random import Random
 
 from forwarder.clock import BEGINNING
 from forwarder.journal import ledger
-from forwarder.journal.ledger import Changes, CursorRefused, Gap, Outcome, PageRead, Row, SourceState
+from forwarder.journal.gaps import Changes, CursorRefused, Gap, Hole, Outcome, PageRead, Row, SourceState
 
 LOST_CURSOR_ANSWERS = ("404", "empty", "page-one", "repeat")
 
@@ -126,7 +126,7 @@ class Store:
     source: SourceState = field(default_factory=SourceState)
     gaps: dict[int, Gap] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
-    holes: list[ledger.Hole] = field(default_factory=list)
+    holes: list[Hole] = field(default_factory=list)
     next_gap: int = 1
     requests: int = 0
 
