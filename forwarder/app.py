@@ -10,6 +10,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from random import Random, SystemRandom
 
 from forwarder import __version__
@@ -18,6 +19,7 @@ from forwarder.clock import Clock, SystemClock
 from forwarder.collect.collector import Collector
 from forwarder.collect.persona import PersonaApi
 from forwarder.delivery import DeliveryWorker
+from forwarder.errors import DiskFull
 from forwarder.journal import Journal
 from forwarder.journal.status import read_status
 from forwarder.logs import get_logger
@@ -65,6 +67,7 @@ class Daemon:
             retention=state.dedupe_retention,
         )
         try:
+            await self._register_sinks(journal)
             self._supervisor = self._assemble(journal)
             self._log.info(
                 "daemon.started",
@@ -94,6 +97,12 @@ class Daemon:
             return
         self._log.info("daemon.stopping", grace=self.settings.shutdown_grace)
         self._stop.set()
+
+    async def _register_sinks(self, journal: Journal) -> None:
+        """Let the journal know every sink before the first event: it drops what all sinks on record have."""
+        for sink in self.settings.sinks:
+            with suppress(DiskFull):  # nothing is collected either; the sink's worker tries again
+                await journal.register_sink(sink.name, sink.kind, start=sink.settings.start)
 
     def _assemble(self, journal: Journal) -> Supervisor:
         settings = self.settings

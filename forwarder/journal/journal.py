@@ -1,29 +1,25 @@
-"""The journal: one SQLite file, one writer thread, one reader thread, and the only door to them."""
+"""The journal's door: every public coroutine is one transaction or one read."""
 
 import asyncio
-import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from forwarder.clock import BEGINNING, SECOND, Clock
-from forwarder.errors import DiskFull
 from forwarder.journal import collecting, delivering, ledger
 from forwarder.journal.collecting import RELEASE_AFTER, RELEASE_AT, Arrival, SourceRecord
+from forwarder.journal.database import Database, Work
 from forwarder.journal.delivering import Backlog, DeadLetter, StoredEvent
-from forwarder.journal.file import Reserve, connect, connect_read_only, lock, sizes_on_disk, translated
+from forwarder.journal.file import sizes_on_disk
 from forwarder.journal.gaps import Changes, CursorRefused, Outcome, PageRead, PageUnreadable
 
 T = TypeVar("T")
 
 FORGET_CHUNK = 5_000
 """Ids dropped in one transaction, so that delivery never waits long for the writer."""
-
-VACUUM_PAGES = 2_000
-"""Free pages given back to the disk in one turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +43,7 @@ class _Held:
 class Journal:
     """The journal of one daemon; see :mod:`forwarder.journal.schema` for what it keeps.
 
-    Every public coroutine is one transaction. While the disk is full they raise :class:`~forwarder.errors.DiskFull` and
-    have changed nothing.
+    While the disk is full, coroutines raise :class:`~forwarder.errors.DiskFull` and have changed nothing.
     """
 
     def __init__(
@@ -58,22 +53,19 @@ class Journal:
         clock: Clock,
         max_bytes: int,
         retention: float,
-        writer: Executor,
-        reader: Executor,
+        executors: tuple[Executor, Executor] | None,
         factory: type[sqlite3.Connection],
     ) -> None:
         self.path = path
         self.max_bytes = max_bytes
-        self.disk_full = False
         self._clock = clock
         self._retention = int(retention * SECOND)
-        self._executors = (writer, reader)
-        self._factory = factory
-        self._lock: int | None = None
+        self._db = Database(path, executors=executors, factory=factory, on_rollback=self._recall)
         self._subscribers: list[asyncio.Event] = []
-        self._held: dict[tuple[int, int], _Held] = {}
         self._next_seq = 0
         self._backlog_bytes = 0
+        self._held: dict[tuple[int, int], _Held] = {}
+        self._kept = (0, 0)
 
     @classmethod
     async def open(
@@ -95,38 +87,25 @@ class Journal:
         :raises JournalDamaged: the file is damaged; it was left as it is
         :raises JournalUnavailable: it cannot be made or opened for writing
         """
-        writer, reader = executors or (
-            ThreadPoolExecutor(1, thread_name_prefix="journal-writer"),
-            ThreadPoolExecutor(1, thread_name_prefix="journal-reader"),
-        )
         journal = cls(
             path,
             clock=clock,
             max_bytes=max_bytes,
             retention=retention,
-            writer=writer,
-            reader=reader,
+            executors=executors,
             factory=factory,
         )
-        try:
-            await asyncio.get_running_loop().run_in_executor(writer, journal._open)
-        except BaseException:
-            journal._release_lock()
-            for executor in journal._executors:
-                executor.shutdown(wait=False)
-            raise
+        await journal._db.open(journal._begin)
         return journal
 
     async def close(self) -> None:
         """Note that the run ended as it should, and let go of the file. Twice is fine."""
-        if self._lock is None:
-            return
-        try:
-            await self._on_writer(self._close)
-        finally:
-            self._release_lock()
-            for executor in self._executors:
-                executor.shutdown(wait=True)
+        await self._db.close(lambda db: _set_closed(db, closed=True))
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether the disk had no room at the last try; :meth:`tend` looks again."""
+        return self._db.disk_full
 
     # -- collecting ----------------------------------------------------------------------------------------------
 
@@ -247,7 +226,7 @@ class Journal:
 
     async def read(self, after: int, *, max_events: int, max_bytes: int) -> list[StoredEvent]:
         """Released events above the sequence number *after*, in order, at least one if there is any."""
-        return await self._read(lambda db: delivering.read(db, after, max_events, max_bytes))
+        return await self._db.read(lambda db: delivering.read(db, after, max_events, max_bytes))
 
     async def commit(self, sink: str, cursor: int, dead: Sequence[DeadLetter] = ()) -> None:
         """Move the sink's cursor, keep its dead letters, and drop the events that now every sink has."""
@@ -265,60 +244,42 @@ class Journal:
             found = db.execute("SELECT cursor FROM sink WHERE name = ?", (sink,)).fetchone()
             return delivering.backlog(db, found[0] if found else 0)
 
-        return await self._read(work)
+        return await self._db.read(work)
 
     # -- housekeeping --------------------------------------------------------------------------------------------
 
     async def tend(self, name: str, server_time: int) -> bool:
-        """Forget a chunk of ids past the retention, shrink the file, set the reserve aside; False when all is done."""
+        """Look for room, forget a chunk of ids past the retention, shrink the file; False when all is done."""
 
         def work(db: sqlite3.Connection) -> int:
             source = collecting.load_source(db, name)
             before = server_time - self._retention - collecting.DAY
             return collecting.forget_ids(db, source.id, before, FORGET_CHUNK)
 
-        self.disk_full = not await self._on_writer(self._reserve.take)
-        forgotten = await self._write(work)
-        await self._on_writer(lambda: self._db.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall())
-        return forgotten == FORGET_CHUNK
+        await self._db.make_room()
+        return await self._write(work) == FORGET_CHUNK
 
     async def sizes(self) -> dict[str, int]:
         """Bytes on the disk by part: ``file``, ``wal``; and of the ``backlog``'s bodies."""
-        on_disk = await self._read(lambda _: sizes_on_disk(self.path))
+        on_disk = await self._db.read(lambda _: sizes_on_disk(self.path))
         return {**on_disk, "backlog": self._backlog_bytes}
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _open(self) -> None:
-        self._lock = lock(self.path)
-        self._db = connect(self.path, factory=self._factory)
-        self._reader_db = connect_read_only(self.path)
-        self._reserve = Reserve(self.path)
-        self.disk_full = not self._reserve.take()
-        with translated(self.path):
-            row = self._db.execute("SELECT journal_id, closed FROM meta").fetchone()
-            self.journal_id: str = row[0]
-            self.interrupted = not row[1]
-            self._is_new = self._db.execute("SELECT count(*) FROM sink").fetchone()[0] == 0
-            # Never used again, whatever backup was put back: no number is below the wall clock in microseconds.
-            highest = self._db.execute(
-                "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(cursor) FROM sink), 0))",
-            ).fetchone()[0]
-            self._next_seq = max(highest + 1, self._clock.now())
-            self._backlog_bytes = self._db.execute("SELECT coalesce(sum(length(body)), 0) FROM event").fetchone()[0]
-            self._load_held()
-            self._db.execute("UPDATE meta SET closed = 0")
-
-    def _close(self) -> None:
-        with translated(self.path):
-            self._db.execute("UPDATE meta SET closed = 1")
-        self._reader_db.close()
-        self._db.close()
-
-    def _release_lock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+    def _begin(self, db: sqlite3.Connection) -> None:
+        row = db.execute("SELECT journal_id, closed FROM meta").fetchone()
+        self.journal_id: str = row[0]
+        self.interrupted = not row[1]
+        self._is_new = db.execute("SELECT count(*) FROM sink").fetchone()[0] == 0
+        # Never used again, whatever backup was put back: no number is below the wall clock in microseconds.
+        highest = db.execute(
+            "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(cursor) FROM sink), 0))",
+        ).fetchone()[0]
+        self._next_seq = max(highest + 1, self._clock.now())
+        self._backlog_bytes = db.execute("SELECT coalesce(sum(length(body)), 0) FROM event").fetchone()[0]
+        self._held = _load_held(db)
+        if not self._db.disk_full:
+            _set_closed(db, closed=False)
 
     def _collect(
         self,
@@ -358,57 +319,37 @@ class Journal:
         self._held.pop((source, gap), None)
         return count
 
-    def _load_held(self) -> None:
-        self._held = {
-            (source, gap): _Held(count, since)
-            for source, gap, count, since in self._db.execute(
-                "SELECT source, gap, count(*), min(collected) FROM event WHERE seq IS NULL GROUP BY source, gap",
-            )
-        }
-
-    async def _write(self, work: Callable[[sqlite3.Connection], T], *, room_needed: bool = True) -> T:
-        if self.disk_full and room_needed:
-            raise DiskFull(f"{self.path}: the disk is full")
+    async def _write(self, work: Work[T], *, room_needed: bool = True) -> T:
         before = self._next_seq
-        result = await self._on_writer(lambda: self._transact(work))
+
+        def remembered(db: sqlite3.Connection) -> T:
+            self._kept = (self._next_seq, self._backlog_bytes)
+            return work(db)
+
+        result = await self._db.write(remembered, room_needed=room_needed)
         if self._next_seq != before:
             for subscriber in self._subscribers:
                 subscriber.set()
         return result
 
-    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        kept = (self._next_seq, self._backlog_bytes)
-        db = self._db
-        try:
-            with translated(self.path):
-                db.execute("BEGIN IMMEDIATE")
-                result = work(db)
-                db.execute("COMMIT")
-        except BaseException as error:
-            self._next_seq, self._backlog_bytes = kept
-            with translated(self.path):
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                self._load_held()
-            if isinstance(error, DiskFull):
-                self.disk_full = True
-                self._reserve.give_up()
-            raise
-        return result
-
-    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        def guarded() -> T:
-            with translated(self.path):
-                return work(self._reader_db)
-
-        return await asyncio.get_running_loop().run_in_executor(self._executors[1], guarded)
-
-    async def _on_writer(self, work: Callable[[], T]) -> T:
-        # Shielded: a cancelled caller must not leave a transaction whose outcome nobody heard of half decided.
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._executors[0], work))
+    def _recall(self, db: sqlite3.Connection) -> None:
+        """Take back what an undone transaction counted."""
+        self._next_seq, self._backlog_bytes = self._kept
+        self._held = _load_held(db)
 
 
 def _is_due(held: _Held | None, fresh: int, now: int) -> bool:
     if held is None:
         return fresh >= RELEASE_AT
     return held.count + fresh >= RELEASE_AT or now - held.since >= RELEASE_AFTER
+
+
+def _load_held(db: sqlite3.Connection) -> dict[tuple[int, int], _Held]:
+    held = db.execute(
+        "SELECT source, gap, count(*), min(collected) FROM event WHERE seq IS NULL GROUP BY source, gap",
+    )
+    return {(source, gap): _Held(count, since) for source, gap, count, since in held}
+
+
+def _set_closed(db: sqlite3.Connection, *, closed: bool) -> None:
+    db.execute("UPDATE meta SET closed = ?", (closed,))

@@ -180,7 +180,8 @@ async def test_a_full_disk_changes_nothing_and_heals(opened: Open, tmp_path: Pat
     journal = await opened(executors=(Inline(), Inline()))
     await journal.register_sink("a", "file", start=None)
     await fill(journal, Row("ual_1", NOW - 1))
-    journal._db.execute(f"PRAGMA max_page_count = {journal._db.execute('PRAGMA page_count').fetchone()[0]}")
+    pages = journal._db._writing.execute("PRAGMA page_count").fetchone()[0]
+    journal._db._writing.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(DiskFull):
         await fill(journal, *(Row(f"ual_big{n}", NOW) for n in range(2000)))
     assert journal.disk_full
@@ -190,7 +191,7 @@ async def test_a_full_disk_changes_nothing_and_heals(opened: Open, tmp_path: Pat
     events = await journal.read(0, max_events=9, max_bytes=1 << 20)
     assert [event.id for event in events] == ["ual_1"]
     await journal.commit("a", events[-1].seq)
-    journal._db.execute("PRAGMA max_page_count = 1000000")
+    journal._db._writing.execute("PRAGMA max_page_count = 1000000")
     await journal.tend("persona", NOW)
     await fill(journal, Row("ual_2", NOW), Row("ual_1", NOW - 1))
     assert await everything(journal) == ["ual_2"]

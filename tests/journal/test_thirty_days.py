@@ -63,8 +63,8 @@ class Process:
         self.crashes += 1
         Mortal.bury()
         if self.journal is not None:
-            self.journal._reader_db.close()
-            self.journal._release_lock()
+            self.journal._db._reading.close()
+            self.journal._db._let_go()
             self.journal = None
 
     async def live(self, requests: int) -> None:
