@@ -41,15 +41,17 @@ def environment(folder: Path, persona: SimulatedPersona | str, **settings: objec
 
 
 class Process:
-    """A running ``forwarder`` command; what it writes is appended to *log*."""
+    """A running ``forwarder`` command; what it writes is appended to *log*. *inside* is put before the command."""
 
-    def __init__(self, arguments: Sequence[str], variables: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, arguments: Sequence[str], variables: Mapping[str, str], log: Path, inside: Sequence[str] = ()
+    ) -> None:
         clean = {name: text for name, text in os.environ.items() if not name.startswith("FORWARDER_")}
         self.log = log
         self._from = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "forwarder", *arguments],
+                [*inside, sys.executable, "-m", "forwarder", *arguments],
                 env={**clean, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -99,8 +101,8 @@ class Process:
 class DaemonProcess(Process):
     """``forwarder run``."""
 
-    def __init__(self, variables: Mapping[str, str], folder: Path) -> None:
-        super().__init__(["run"], variables, folder / "daemon.log")
+    def __init__(self, variables: Mapping[str, str], folder: Path, inside: Sequence[str] = ()) -> None:
+        super().__init__(["run"], variables, folder / "daemon.log", inside)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Its log lines of this name, so far."""
