@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from forwarder.clock import SECOND, Clock, format_rfc3339
+from forwarder.clock import BEGINNING, SECOND, Clock, format_rfc3339
 from forwarder.collect.budget import Budget
 from forwarder.collect.intake import Intake, Redactor, take_in
 from forwarder.collect.lookup import UserLookup
@@ -231,10 +231,14 @@ class Collector:
         )
 
     async def _tend(self) -> None:
-        """Keep house now and then; while the disk is full, look for room at every turn."""
+        """Keep house now and then; while the disk is full, look for room at every turn.
+
+        Ids are forgotten by Persona's clock alone: ours, once a year ahead, would have all of them delivered again.
+        """
         now = self._clock.monotonic()
-        if now >= self._next_tend or self._journal.disk_full:
-            more = await self._journal.tend(self.name, self._server_now())
+        answered = self._server_time is not None
+        if (answered and now >= self._next_tend) or self._journal.disk_full:
+            more = await self._journal.tend(self.name, self._server_now() if answered else BEGINNING)
             self._next_tend = now if more else now + TEND_SECONDS
 
     async def _rest(self, pulse: Pulse, seconds: float) -> None:
