@@ -1,12 +1,15 @@
 """The journal: ids, events, the gap ledger, users, cursors and dead letters, in one SQLite file.
 
-``ledger`` decides on ``gaps``, ``collecting`` and ``delivering`` hold the SQL, ``file`` the file, ``journal`` the door.
+``ledger`` decides: with ``gaps`` for its words and ``evidence`` for what a page says. ``books`` carries a decision
+out, with the SQL of ``collecting``; ``delivering`` has the other half's. ``database`` and ``file`` are SQLite,
+``schema`` the tables, ``journal`` the door, and ``status`` and ``letters`` what commands may read beside a daemon.
 """
 
+from forwarder.journal.books import Collected
 from forwarder.journal.collecting import CollectedRecord, SourceRecord
 from forwarder.journal.delivering import Backlog, DeadLetter, StoredEvent
 from forwarder.journal.gaps import CursorRefused, Gap, Hole, PageRead, Row, SourceState
-from forwarder.journal.journal import Collected, Journal
+from forwarder.journal.journal import Journal
 from forwarder.journal.ledger import choose, complete_until
 
 __all__ = [

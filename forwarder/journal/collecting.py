@@ -14,12 +14,6 @@ from forwarder.journal.gaps import Changes, Fresh, Gap, Hole, Row, SourceState
 
 DAY = 86400 * SECOND
 
-RELEASE_AT = 2000
-"""So many events held back by one gap are released, whatever the gap is still waiting for."""
-
-RELEASE_AFTER = 10 * SECOND
-"""So long is an event held back for its chronological place, by our clock."""
-
 _GAP_COLUMNS = tuple(field.name for field in fields(Gap))
 _GAP_NAMES = ", ".join(_GAP_COLUMNS)
 _PUT_GAP = f"INSERT OR REPLACE INTO gap (source, {_GAP_NAMES}) VALUES (?{', ?' * len(_GAP_COLUMNS)})"  # noqa: S608 # column names of our own dataclass

@@ -4,40 +4,22 @@ import asyncio
 import sqlite3
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from forwarder.clock import BEGINNING, SECOND, Clock
 from forwarder.journal import collecting, delivering, ledger
-from forwarder.journal.collecting import RELEASE_AFTER, RELEASE_AT, Arrival, SourceRecord
+from forwarder.journal.books import Books, Collected
+from forwarder.journal.collecting import Arrival, SourceRecord
 from forwarder.journal.database import Database, Work
 from forwarder.journal.delivering import Backlog, DeadLetter, StoredEvent
 from forwarder.journal.file import sizes_on_disk
-from forwarder.journal.gaps import Changes, CursorRefused, Outcome, PageRead, PageUnreadable
+from forwarder.journal.gaps import CursorRefused, PageRead, PageUnreadable
 
 T = TypeVar("T")
 
 FORGET_CHUNK = 5_000
 """Ids dropped in one transaction, so that delivery never waits long for the writer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """What one answer came to."""
-
-    changes: Changes
-    source: SourceRecord
-    fresh: int
-    known: int
-
-
-@dataclass(slots=True)
-class _Held:
-    """Events that one gap holds back."""
-
-    count: int = 0
-    since: int = 0
 
 
 class Journal:
@@ -60,12 +42,9 @@ class Journal:
         self.max_bytes = max_bytes
         self._clock = clock
         self._retention = int(retention * SECOND)
-        self._db = Database(path, executors=executors, factory=factory, on_rollback=self._recall)
+        self._books = Books()
+        self._db = Database(path, executors=executors, factory=factory, on_rollback=self._books.recall)
         self._subscribers: list[asyncio.Event] = []
-        self._next_seq = 0
-        self._backlog_bytes = 0
-        self._held: dict[tuple[int, int], _Held] = {}
-        self._kept = (0, 0)
 
     @classmethod
     async def open(
@@ -160,7 +139,7 @@ class Journal:
         """
         server_time = outcome.server_time if isinstance(outcome, PageRead) else None
         arrival = Arrival(records, users or {}, self._clock.now(), server_time)
-        return await self._write(lambda db: self._collect(db, name, gap_id, outcome, arrival, start_at))
+        return await self._write(lambda db: self._books.collect(db, name, gap_id, outcome, arrival, start_at))
 
     async def step_over(self, name: str, gap_id: int, server_time: int) -> Collected:
         """Pass the unreadable record below the gap's cursor, if a known id lies below it."""
@@ -171,7 +150,7 @@ class Journal:
             below = server_time if gap.cursor_at is None else gap.cursor_at
             outcome = PageUnreadable(server_time, collecting.nearest_older(db, source.id, below))
             arrival = Arrival((), {}, self._clock.now(), server_time)
-            return self._collect(db, name, gap_id, outcome, arrival, BEGINNING)
+            return self._books.collect(db, name, gap_id, outcome, arrival, BEGINNING)
 
         return await self._write(work)
 
@@ -181,13 +160,9 @@ class Journal:
 
         def work(db: sqlite3.Connection) -> int:
             source = collecting.load_source(db, name)
-            return sum(
-                self._release(db, source.id, gap.id, now)
-                for gap in source.gaps
-                if (held := self._held.get((source.id, gap.id))) and now - held.since >= older_than
-            )
+            return self._books.release(db, source.id, now, older_than)
 
-        return await self._write(work) if self._held else 0
+        return await self._write(work) if self._books.anything_held else 0
 
     async def unknown_users(self, name: str, users: Sequence[str]) -> list[str]:
         """Those of *users* of whom the journal knows nothing but the id."""
@@ -200,7 +175,7 @@ class Journal:
     @property
     def backlog_bytes(self) -> int:
         """Bytes of event bodies that at least one sink has still to get."""
-        return self._backlog_bytes
+        return self._books.backlog_bytes
 
     # -- delivering ----------------------------------------------------------------------------------------------
 
@@ -220,7 +195,7 @@ class Journal:
 
         def work(db: sqlite3.Connection) -> int:
             everything = start == "all" or (start is None and self._is_new)
-            return delivering.register(db, name, kind, begin=0 if everything else self._next_seq - 1, now=now)
+            return delivering.register(db, name, kind, begin=0 if everything else self._books.next_seq - 1, now=now)
 
         return await self._write(work)
 
@@ -233,7 +208,7 @@ class Journal:
 
         def work(db: sqlite3.Connection) -> None:
             delivering.advance(db, sink, cursor, dead)
-            self._backlog_bytes -= delivering.prune(db)
+            self._books.backlog_bytes -= delivering.prune(db)
 
         await self._write(work, room_needed=False)
 
@@ -262,93 +237,31 @@ class Journal:
     async def sizes(self) -> dict[str, int]:
         """Bytes on the disk by part: ``file``, ``wal``; and of the ``backlog``'s bodies."""
         on_disk = await self._db.read(lambda _: sizes_on_disk(self.path))
-        return {**on_disk, "backlog": self._backlog_bytes}
+        return {**on_disk, "backlog": self._books.backlog_bytes}
 
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _begin(self, db: sqlite3.Connection) -> None:
-        row = db.execute("SELECT journal_id, closed FROM meta").fetchone()
-        self.journal_id: str = row[0]
-        self.interrupted = not row[1]
+        self.journal_id: str
+        self.journal_id, closed = db.execute("SELECT journal_id, closed FROM meta").fetchone()
+        self.interrupted = not closed
         self._is_new = db.execute("SELECT count(*) FROM sink").fetchone()[0] == 0
-        # Never used again, whatever backup was put back: no number is below the wall clock in microseconds.
-        highest = db.execute(
-            "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(cursor) FROM sink), 0))",
-        ).fetchone()[0]
-        self._next_seq = max(highest + 1, self._clock.now())
-        self._backlog_bytes = db.execute("SELECT coalesce(sum(length(body)), 0) FROM event").fetchone()[0]
-        self._held = _load_held(db)
+        self._books.open(db, self._clock.now())
         if not self._db.disk_full:
             _set_closed(db, closed=False)
 
-    def _collect(
-        self,
-        db: sqlite3.Connection,
-        name: str,
-        gap_id: int,
-        outcome: Outcome,
-        arrival: Arrival,
-        start_at: int,
-    ) -> Collected:
-        source = collecting.load_source(db, name)
-        gap = next(gap for gap in source.gaps if gap.id == gap_id)
-        others = [other for other in source.gaps if other.id != gap_id]
-        rows = outcome.rows if isinstance(outcome, PageRead) else ()
-        known = collecting.known_ids(db, source.id, rows)
-        changes = ledger.step(source.state, gap, others, outcome, known, start_at)
-        collecting.apply(db, source.id, changes, arrival)
-        held = self._held.get((source.id, gap_id))
-        due = changes.state != "open" or _is_due(held, len(changes.fresh), arrival.collected)
-        # Nothing held and all released at once, as in an ordinary poll: the numbers are given on the way in.
-        at_once = due and held is None
-        collecting.enter(db, source.id, changes, arrival, self._next_seq if at_once else None)
-        if at_once:
-            self._next_seq += len(changes.fresh)
-        elif changes.fresh:
-            held = self._held.setdefault((source.id, gap_id), _Held(since=arrival.collected))
-            held.count += len(changes.fresh)
-        if due and not at_once:
-            self._release(db, source.id, gap_id, arrival.collected)
-        self._backlog_bytes += sum(len(arrival.records[new.index].body) for new in changes.fresh)
-        after = collecting.load_source(db, name)
-        return Collected(changes, after, len(changes.fresh), len(changes.seen))
-
-    def _release(self, db: sqlite3.Connection, source: int, gap: int, now: int) -> int:
-        count = collecting.release(db, source, gap, self._next_seq, now)
-        self._next_seq += count
-        self._held.pop((source, gap), None)
-        return count
-
     async def _write(self, work: Work[T], *, room_needed: bool = True) -> T:
-        before = self._next_seq
+        before = self._books.next_seq
 
         def remembered(db: sqlite3.Connection) -> T:
-            self._kept = (self._next_seq, self._backlog_bytes)
+            self._books.remember()
             return work(db)
 
         result = await self._db.write(remembered, room_needed=room_needed)
-        if self._next_seq != before:
+        if self._books.next_seq != before:
             for subscriber in self._subscribers:
                 subscriber.set()
         return result
-
-    def _recall(self, db: sqlite3.Connection) -> None:
-        """Take back what an undone transaction counted."""
-        self._next_seq, self._backlog_bytes = self._kept
-        self._held = _load_held(db)
-
-
-def _is_due(held: _Held | None, fresh: int, now: int) -> bool:
-    if held is None:
-        return fresh >= RELEASE_AT
-    return held.count + fresh >= RELEASE_AT or now - held.since >= RELEASE_AFTER
-
-
-def _load_held(db: sqlite3.Connection) -> dict[tuple[int, int], _Held]:
-    held = db.execute(
-        "SELECT source, gap, count(*), min(collected) FROM event WHERE seq IS NULL GROUP BY source, gap",
-    )
-    return {(source, gap): _Held(count, since) for source, gap, count, since in held}
 
 
 def _set_closed(db: sqlite3.Connection, *, closed: bool) -> None:

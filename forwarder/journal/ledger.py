@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from forwarder.clock import BEGINNING, SECOND
+from forwarder.journal.evidence import caught_up, is_known, list_end, low_run, newest_claim, reached_floor, repeats
 from forwarder.journal.gaps import (
     Changes,
     CursorRefused,
@@ -33,18 +34,12 @@ from forwarder.journal.gaps import (
     Outcome,
     PageRead,
     PageUnreadable,
-    Row,
     SourceState,
 )
 
 RETENTION = 181 * 86400 * SECOND
 """The shortest that "the most recent 6 months" can be: what is older may have left the list."""
 
-LOW_RUN = 10
-"""So many records in a row below the floor say that the floor was reached: a few wrong dates do not."""
-
-NEIGHBOURS = 3
-"""So many records on either side are asked when one has no date of its own."""
 
 EMPTY_BELIEVED = 5
 """So often must the same place look like the end, read down to anew each time, before an empty page is the end.
@@ -125,7 +120,7 @@ def step(
     if source.start is None:
         source = replace(source, start=start_at)
     gap = replace(gap, floor=source.start if gap.floor is None else max(gap.floor, source.start or BEGINNING))
-    if _repeats(gap, outcome):
+    if repeats(gap, outcome):
         return Changes(source, _go_back(gap))
     if outcome.empty:
         return _empty(source, gap, outcome)
@@ -143,16 +138,16 @@ def _page(
         source, gap = _start(source, gap, page)
     above = gap.cursor_at
     gap, fresh, seen = _take(source, gap, page, known)
-    gap = replace(gap, low_run=_low_run(gap, page))
-    if _reached_floor(source, gap, page, known):
+    gap = replace(gap, low_run=low_run(gap, page))
+    if reached_floor(source, gap, page, known):
         return replace(_close(source, gap, page.server_time, ended=False), fresh=fresh, seen=seen)
     if page.next is None:
-        last_known = bool(page.rows) and _is_known(page.rows[-1], gap, known)
-        at_end = replace(gap, cursor_at=_list_end(page.rows, above))
+        last_known = bool(page.rows) and is_known(page.rows[-1], gap, known)
+        at_end = replace(gap, cursor_at=list_end(page.rows, above))
         closed = _close(source, at_end, page.server_time, ended=not (gap.based and last_known))
         return replace(closed, fresh=fresh, seen=seen)
     for older in sorted(others, key=_by_id, reverse=True):
-        if older.id < gap.id and _caught_up(older, page):
+        if older.id < gap.id and caught_up(older, page):
             return Changes(source, gap, "merged", _merge(gap, older), fresh, seen)
     walked = replace(
         gap,
@@ -187,68 +182,11 @@ def _take(
         above = above if row.at is None else row.at
         if row.id in known:
             seen.append(row.id)
-        elif _newest_claim(page.rows, index, above) >= lowest and row.id not in taken:
+        elif newest_claim(page.rows, index, above) >= lowest and row.id not in taken:
             taken.add(row.id)
             fresh.append(Fresh(index, above, pos))
             pos += 1
     return replace(gap, pos=pos, cursor_at=above if page.rows else gap.cursor_at), fresh, seen
-
-
-def _newest_claim(rows: Sequence[Row], index: int, above: int) -> int:
-    """The time that decides whether a record is older than the start.
-
-    Its own, if it has one. Without one, the newest among its neighbours: one of them may bear a wrong date, and a
-    record too many is better than one too few.
-    """
-    own = rows[index].at
-    if own is not None:
-        return own
-    around = rows[max(0, index - NEIGHBOURS) : index + NEIGHBOURS + 1]
-    return max((row.at for row in around if row.at is not None), default=above)
-
-
-def _list_end(rows: Sequence[Row], above: int | None) -> int | None:
-    """The time at which the list ends: the second lowest of its last records, since one of them may be wrong.
-
-    *above* is that of the deepest record of the page before.
-    """
-    dated = sorted(row.at for row in rows[-LOW_RUN:] if row.at is not None)
-    return dated[1] if len(dated) > 2 else _least(above, *dated)  # noqa: PLR2004 # two cannot outvote a wrong one
-
-
-def _low_run(gap: Gap, page: PageRead) -> int:
-    floor = BEGINNING if gap.floor is None else gap.floor
-    run = 0
-    for row in reversed(page.rows):
-        if row.at is None or row.at >= floor:
-            return run
-        run += 1
-    return gap.low_run + run
-
-
-def _reached_floor(source: SourceState, gap: Gap, page: PageRead, known: Mapping[str, int]) -> bool:
-    if not page.rows:
-        return False
-    if not gap.based:
-        # Nothing below the floor is known, so nothing but the dates can tell: the whole page has to agree.
-        return gap.low_run >= max(LOW_RUN, len(page.rows))
-    return gap.low_run >= LOW_RUN and _is_known_tail(source, gap, page, known)
-
-
-def _is_known(row: Row, gap: Gap, known: Mapping[str, int]) -> bool:
-    """Whether the record was known when the gap was opened; what the gap itself read does not count."""
-    return known.get(row.id, gap.mark + 1) <= gap.mark
-
-
-def _is_known_tail(source: SourceState, gap: Gap, page: PageRead, known: Mapping[str, int]) -> bool:
-    last = page.rows[-1]
-    too_old = last.at is not None and source.start is not None and last.at < source.start
-    return too_old or _is_known(last, gap, known)
-
-
-def _caught_up(older: Gap, page: PageRead) -> bool:
-    """Whether the walk has read down to where *older* stands: its cursor is a record of this page."""
-    return older.cursor is not None and any(row.id == older.cursor for row in page.rows)
 
 
 def _merge(gap: Gap, older: Gap) -> Gap:
@@ -309,13 +247,6 @@ def _step_over(source: SourceState, gap: Gap, outcome: PageUnreadable) -> Change
     )
     since = until if since is None else min(since, until)
     return Changes(source, over, holes=[Hole("unreadable", since, until)])
-
-
-def _repeats(gap: Gap, page: PageRead) -> bool:
-    """Whether the answer leads back to its own cursor, as if that had been ignored."""
-    if gap.cursor is None:
-        return False
-    return page.next == gap.cursor or any(row.id == gap.cursor for row in page.rows)
 
 
 def _go_back(gap: Gap) -> Gap:

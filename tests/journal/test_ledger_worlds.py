@@ -92,7 +92,7 @@ def any_record_below_the_floor_closes(patch: pytest.MonkeyPatch) -> None:
         floor = BEGINNING if gap.floor is None else gap.floor
         return any(row.at is not None and row.at < floor for row in page.rows)
 
-    patch.setattr(ledger, "_reached_floor", reached)
+    patch.setattr(ledger, "reached_floor", reached)
 
 
 def sweep_from_now(patch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,131 @@
+"""What one answer comes to in the tables, and the running figures that are kept in memory beside them.
+
+The figures (the next sequence number, the backlog's bytes, what gaps hold back) follow the transactions: before each
+they are remembered, and after one that was undone they are recalled.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+
+from forwarder.clock import SECOND
+from forwarder.journal import collecting, ledger
+from forwarder.journal.collecting import Arrival, SourceRecord
+from forwarder.journal.gaps import Changes, Outcome, PageRead
+
+RELEASE_AT = 2000
+"""So many events held back by one gap are released, whatever the gap is still waiting for."""
+
+RELEASE_AFTER = 10 * SECOND
+"""So long is an event held back for its chronological place, by our clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What one answer came to."""
+
+    changes: Changes
+    source: SourceRecord
+    fresh: int
+    known: int
+
+
+@dataclass(slots=True)
+class _Held:
+    """Events that one gap holds back."""
+
+    count: int = 0
+    since: int = 0
+
+
+class Books:
+    """The running figures of one journal; changed only inside the writer's transactions."""
+
+    def __init__(self) -> None:
+        self.next_seq = 0
+        self.backlog_bytes = 0
+        self._held: dict[tuple[int, int], _Held] = {}
+        self._remembered = (0, 0)
+
+    def open(self, db: sqlite3.Connection, now: int) -> None:
+        """Take the figures from the tables."""
+        highest = db.execute(
+            "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(cursor) FROM sink), 0))",
+        ).fetchone()[0]
+        # Never used again, whatever backup was put back: no number is below the wall clock in microseconds.
+        self.next_seq = max(highest + 1, now)
+        self.backlog_bytes = db.execute("SELECT coalesce(sum(length(body)), 0) FROM event").fetchone()[0]
+        self._held = _load_held(db)
+
+    def remember(self) -> None:
+        """A transaction begins."""
+        self._remembered = (self.next_seq, self.backlog_bytes)
+
+    def recall(self, db: sqlite3.Connection) -> None:
+        """The transaction was undone."""
+        self.next_seq, self.backlog_bytes = self._remembered
+        self._held = _load_held(db)
+
+    @property
+    def anything_held(self) -> bool:
+        """Whether any gap holds events back."""
+        return bool(self._held)
+
+    def collect(
+        self,
+        db: sqlite3.Connection,
+        name: str,
+        gap_id: int,
+        outcome: Outcome,
+        arrival: Arrival,
+        start_at: int,
+    ) -> Collected:
+        """Let the ledger decide on one answer and carry its decision out; release what is due."""
+        source = collecting.load_source(db, name)
+        gap = next(gap for gap in source.gaps if gap.id == gap_id)
+        others = [other for other in source.gaps if other.id != gap_id]
+        rows = outcome.rows if isinstance(outcome, PageRead) else ()
+        known = collecting.known_ids(db, source.id, rows)
+        changes = ledger.step(source.state, gap, others, outcome, known, start_at)
+        collecting.apply(db, source.id, changes, arrival)
+        self._enter(db, source.id, changes, arrival)
+        after = collecting.load_source(db, name)
+        return Collected(changes, after, len(changes.fresh), len(changes.seen))
+
+    def release(self, db: sqlite3.Connection, source: int, now: int, older_than: int) -> int:
+        """Release what the source's gaps have held back for *older_than* microseconds; returns how many events."""
+        due = [gap for (of, gap), held in self._held.items() if of == source and now - held.since >= older_than]
+        return sum(self._release(db, source, gap, now) for gap in due)
+
+    def _enter(self, db: sqlite3.Connection, source: int, changes: Changes, arrival: Arrival) -> None:
+        fresh, key = len(changes.fresh), (source, changes.gap.id)
+        held = self._held.get(key)
+        due = changes.state != "open" or _is_due(held, fresh, arrival.collected)
+        # Nothing held and all released at once, as in an ordinary poll: the numbers are given on the way in.
+        at_once = due and held is None
+        collecting.enter(db, source, changes, arrival, self.next_seq if at_once else None)
+        if at_once:
+            self.next_seq += fresh
+        elif fresh:
+            self._held.setdefault(key, _Held(since=arrival.collected)).count += fresh
+        if due and not at_once:
+            self._release(db, source, changes.gap.id, arrival.collected)
+        self.backlog_bytes += sum(len(arrival.records[new.index].body) for new in changes.fresh)
+
+    def _release(self, db: sqlite3.Connection, source: int, gap: int, now: int) -> int:
+        count = collecting.release(db, source, gap, self.next_seq, now)
+        self.next_seq += count
+        self._held.pop((source, gap), None)
+        return count
+
+
+def _is_due(held: _Held | None, fresh: int, now: int) -> bool:
+    if held is None:
+        return fresh >= RELEASE_AT
+    return held.count + fresh >= RELEASE_AT or now - held.since >= RELEASE_AFTER
+
+
+def _load_held(db: sqlite3.Connection) -> dict[tuple[int, int], _Held]:
+    held = db.execute(
+        "SELECT source, gap, count(*), min(collected) FROM event WHERE seq IS NULL GROUP BY source, gap",
+    )
+    return {(source, gap): _Held(count, since) for source, gap, count, since in held}

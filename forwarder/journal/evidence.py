@@ -1,0 +1,80 @@
+"""What a page says about where a walk stands. Pure; each question is asked so that one wrong date decides nothing."""
+
+from collections.abc import Mapping, Sequence
+
+from forwarder.clock import BEGINNING
+from forwarder.journal.gaps import Gap, PageRead, Row, SourceState
+
+LOW_RUN = 10
+"""So many records in a row below the floor say that the floor was reached: a few wrong dates do not."""
+
+NEIGHBOURS = 3
+"""So many records on either side are asked when one has no date of its own."""
+
+
+def repeats(gap: Gap, page: PageRead) -> bool:
+    """Whether the answer leads back to its own cursor, as if that had been ignored."""
+    if gap.cursor is None:
+        return False
+    return page.next == gap.cursor or any(row.id == gap.cursor for row in page.rows)
+
+
+def caught_up(older: Gap, page: PageRead) -> bool:
+    """Whether the walk has read down to where *older* stands: its cursor is a record of this page."""
+    return older.cursor is not None and any(row.id == older.cursor for row in page.rows)
+
+
+def newest_claim(rows: Sequence[Row], index: int, above: int) -> int:
+    """The time that decides whether a record is older than the start.
+
+    Its own, if it has one. Without one, the newest among its neighbours: one of them may bear a wrong date, and a
+    record too many is better than one too few.
+    """
+    own = rows[index].at
+    if own is not None:
+        return own
+    around = rows[max(0, index - NEIGHBOURS) : index + NEIGHBOURS + 1]
+    return max((row.at for row in around if row.at is not None), default=above)
+
+
+def list_end(rows: Sequence[Row], above: int | None) -> int | None:
+    """The time at which the list ends: the second lowest of its last records, since one of them may be wrong.
+
+    *above* is that of the deepest record of the page before.
+    """
+    dated = sorted(row.at for row in rows[-LOW_RUN:] if row.at is not None)
+    if len(dated) > 2:  # noqa: PLR2004 # two cannot outvote a wrong one
+        return dated[1]
+    return min((at for at in (above, *dated) if at is not None), default=None)
+
+
+def low_run(gap: Gap, page: PageRead) -> int:
+    """How many records in a row, counted from the page's last one upwards, claim to be older than the floor."""
+    floor = BEGINNING if gap.floor is None else gap.floor
+    run = 0
+    for row in reversed(page.rows):
+        if row.at is None or row.at >= floor:
+            return run
+        run += 1
+    return gap.low_run + run
+
+
+def reached_floor(source: SourceState, gap: Gap, page: PageRead, known: Mapping[str, int]) -> bool:
+    """Whether nothing that the walk is for lies below this page."""
+    if not page.rows:
+        return False
+    if not gap.based:
+        # Nothing below the floor is known, so nothing but the dates can tell: the whole page has to agree.
+        return gap.low_run >= max(LOW_RUN, len(page.rows))
+    return gap.low_run >= LOW_RUN and _is_known_tail(source, gap, page, known)
+
+
+def is_known(row: Row, gap: Gap, known: Mapping[str, int]) -> bool:
+    """Whether the record was known when the gap was opened; what the gap itself read does not count."""
+    return known.get(row.id, gap.mark + 1) <= gap.mark
+
+
+def _is_known_tail(source: SourceState, gap: Gap, page: PageRead, known: Mapping[str, int]) -> bool:
+    last = page.rows[-1]
+    too_old = last.at is not None and source.start is not None and last.at < source.start
+    return too_old or is_known(last, gap, known)

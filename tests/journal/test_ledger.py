@@ -1,0 +1,134 @@
+"""The ledger's smaller decisions, one by one."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forwarder.clock import BEGINNING
+from forwarder.journal import choose
+from forwarder.journal.evidence import list_end, newest_claim
+from forwarder.journal.gaps import CursorRefused, Gap, PageRead, PageUnreadable, Row, SourceState
+from forwarder.journal.ledger import complete_until, next_poll, step
+
+GAP = Gap(id=1, floor=BEGINNING, based=False, mark=0, sweep=True, started=True, opened=900)
+SOURCE = SourceState(start=BEGINNING, head=1000)
+
+
+def walk(gap: Gap, pages: int) -> Gap:
+    """Let *gap* read so many pages of one record each."""
+    for number in range(gap.pages, gap.pages + pages):
+        page = PageRead([Row(f"ual_{number}", 1000 - number)], f"ual_{number}", 1000, 999)
+        gap = step(SOURCE, gap, [], page, {}, BEGINNING).gap
+    return gap
+
+
+@given(pages=st.integers(1, 300))
+def test_the_cursors_to_go_back_to_are_few_and_reach_the_top(pages: int) -> None:
+    """At most one for each doubling of the distance, the nearest a page away, the farthest the top of the list."""
+    gap = walk(GAP, pages)
+    assert gap.back[0] == (0, None)
+    assert gap.back[-1][0] == pages - 1
+    assert len(gap.back) <= pages.bit_length() + 1
+
+
+def test_a_lost_cursor_goes_back_page_by_page_to_the_top() -> None:
+    """Each refusal goes further back; at the top there is nothing to lose."""
+    gap = walk(GAP, 50)
+    cursors = []
+    while gap.cursor is not None:
+        gap = step(SOURCE, gap, [], CursorRefused(), {}, BEGINNING).gap
+        cursors.append(gap.cursor)
+    assert cursors[0] == "ual_48"
+    assert len(cursors) <= 7
+    assert step(SOURCE, gap, [], CursorRefused(), {}, BEGINNING).gap.cursor is None
+
+
+def test_an_answer_that_ignores_the_cursor_is_not_progress() -> None:
+    """A page that holds the cursor's own record, or leads back to it, is taken for a lost cursor."""
+    gap = walk(GAP, 3)
+    page = PageRead([Row("ual_2", 998)], "ual_9", 1000, 999)
+    assert step(SOURCE, gap, [], page, {}, BEGINNING).gap.cursor == "ual_1"
+
+
+@pytest.mark.parametrize(("based", "believed"), [(False, 5), (True, 5)])
+def test_an_empty_page_is_believed_only_when_it_stays_empty(based: bool, believed: int) -> None:
+    """Each time the place is read down to again; a good page there clears the doubt."""
+    gap = walk(Gap(id=1, floor=0, based=based, mark=0, sweep=False, started=True, opened=900), 2)
+    empty = PageRead((), None, 1000, 999, empty=True)
+    for _ in range(believed - 1):
+        changes = step(SOURCE, gap, [], empty, {}, BEGINNING)
+        assert changes.state == "open"
+        gap = walk(changes.gap, 1)
+        assert gap.cursor == "ual_1"
+    assert step(SOURCE, gap, [], empty, {}, BEGINNING).state == "closed"
+
+
+def test_an_unreadable_record_is_stepped_over_by_an_older_known_id_and_reported() -> None:
+    """With none, the gap stays where it is and nothing is claimed."""
+    gap = walk(GAP, 2)
+    over = step(SOURCE, gap, [], PageUnreadable(1000, Row("ual_old", 500)), {}, BEGINNING)
+    assert over.gap.cursor == "ual_old"
+    assert [(hole.kind, hole.since, hole.until) for hole in over.holes] == [("unreadable", 500, 999)]
+    stays = step(SOURCE, gap, [], PageUnreadable(1000, None), {}, BEGINNING)
+    assert (stays.gap, stays.holes) == (gap, ())
+
+
+def test_a_gap_merges_into_an_older_one_where_it_meets_its_cursor() -> None:
+    """The older one then goes as deep as the newer one would have."""
+    older = Gap(id=1, floor=500, based=True, mark=0, sweep=False, started=True, cursor="ual_5", cursor_at=700)
+    newer = Gap(id=2, floor=300, based=True, mark=9, sweep=True, started=True, opened=900)
+    page = PageRead([Row("ual_6", 710), Row("ual_5", 700), Row("ual_4", 690)], "ual_4", 1000, 999)
+    changes = step(SOURCE, newer, [older], page, {}, BEGINNING)
+    assert changes.state == "merged"
+    assert changes.merged_into is not None
+    assert (changes.merged_into.id, changes.merged_into.floor, changes.merged_into.cursor) == (1, 300, "ual_5")
+
+
+def test_no_poll_is_opened_while_one_waits_for_its_first_page() -> None:
+    """Otherwise an outage would pile gaps up."""
+    waiting = Gap(id=1, floor=0, based=True, mark=0, sweep=False)
+    rest = {"gap_id": 2, "mark": 0, "now": 2000, "lookback": 60, "sweep_interval": 15}
+    assert next_poll(SOURCE, [waiting], **rest) is None
+    assert next_poll(SOURCE, [GAP], **rest) is not None
+
+
+def test_a_sweep_reaches_back_from_the_last_one_not_from_now() -> None:
+    """However long we were down, what became visible late meanwhile is found."""
+    source = SourceState(start=0, head=1000, proven=1000, swept=900)
+    gap = next_poll(source, [], gap_id=2, mark=0, now=5000, lookback=60, sweep_interval=15)
+    assert gap is not None
+    assert (gap.sweep, gap.floor) == (True, 840)
+
+
+def test_the_newest_gap_comes_first_and_the_oldest_in_its_turn() -> None:
+    """Fresh events never wait behind a long history, and it cannot starve."""
+    gaps = [Gap(id=number, floor=0, based=True, mark=0, sweep=False) for number in (1, 2, 3)]
+    newest, oldest = choose(gaps, oldest=False), choose(gaps, oldest=True)
+    assert newest is not None
+    assert oldest is not None
+    assert (newest.id, oldest.id) == (3, 1)
+    assert choose([], oldest=True) is None
+
+
+def test_an_undated_record_takes_the_newest_claim_around_it() -> None:
+    """One neighbour may bear a wrong date."""
+    rows = [Row("a", 100), Row("b", -5), Row("c", None), Row("d", 98)]
+    assert newest_claim(rows, 2, -5) == 100
+    assert newest_claim(rows, 1, -5) == -5
+    assert newest_claim([Row("a", None)], 0, 7) == 7
+
+
+def test_one_wrong_date_does_not_say_where_the_list_ends() -> None:
+    """The second lowest of the last ten; with one or two, the page before has a say."""
+    assert list_end([Row(str(at), at) for at in (9, 8, 7, -100)], None) == 7
+    assert list_end([Row("a", 1000)], 50) == 50
+    assert list_end([], None) is None
+
+
+def test_completeness_is_claimed_only_above_every_open_gap() -> None:
+    """While the first walk is under way nothing is; then what open gaps cover is not."""
+    state = SourceState(start=0, head=100, proven=90)
+    assert complete_until(state, []) == 90
+    assert complete_until(state, [GAP]) is None
+    open_gap = Gap(id=2, floor=40, based=True, mark=0, sweep=False, started=True)
+    assert complete_until(state, [open_gap]) == 40
