@@ -9,6 +9,7 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Protocol
 
 SECOND = 1_000_000
@@ -57,18 +58,31 @@ def parse_rfc3339(text: object) -> int | None:
     if match is None:
         return None
     day, clock, fraction, zone = match.groups()
-    try:
-        moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'Zz' else zone}").astimezone(UTC)
-    except (ValueError, OverflowError):  # the second: a zone that leads out of the years 1 to 9999
-        return None
-    return to_micros(moment) + int(((fraction or "") + "000000")[:6])
+    second = _second(day, clock, zone)
+    return None if second is None else second + int(((fraction or "") + "000000")[:6])
 
 
 def format_rfc3339(micros: int) -> str:
     """RFC 3339 in UTC with milliseconds, as ``2026-03-01T09:15:02.331Z``."""
+    second, rest = divmod(micros, SECOND)
+    return f"{_second_text(second)}.{rest // 1000:03d}Z"
+
+
+# Records of one page lie close together and each time is read or written more than once: the costly part, the calendar,
+# is worked out once a second.
+@lru_cache(maxsize=4096)
+def _second(day: str, clock: str, zone: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'Zz' else zone}").astimezone(UTC)
+    except (ValueError, OverflowError):  # the second: a zone that leads out of the years 1 to 9999
+        return None
+    return to_micros(moment)
+
+
+@lru_cache(maxsize=4096)
+def _second_text(second: int) -> str:
     # Not strftime: its %Y writes the year 1 as "1", which is no RFC 3339 any more.
-    moment = _EPOCH + timedelta(microseconds=micros)
-    return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+    return (_EPOCH + timedelta(seconds=second)).replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 def parse_http_date(text: str | None) -> int | None:

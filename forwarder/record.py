@@ -35,10 +35,13 @@ _KNOWN = frozenset(
 # Object ids in a path: Persona's own (case_ABC123, uses_…), UUIDs, and plain numbers. A segment such as
 # "user_sessions" is a word: an id shows a digit or a capital after its underscore.
 _ID_SEGMENT = re.compile(
+    r"(?<![^/])(?:"
     r"[a-z][a-z0-9-]*_[A-Za-z0-9]*[A-Z0-9][A-Za-z0-9]*"
     r"|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
-    r"|\d+",
+    r"|\d+"
+    r")(?![^/])",
 )
+_QUERY = re.compile(r"[?#]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,7 @@ class AuditEvent:
 
 def route(path: str) -> str:
     """Replace each object id in *path* by ``{id}`` and cut the query and fragment."""
-    bare = re.split(r"[?#]", path, maxsplit=1)[0]
-    return "/".join("{id}" if _ID_SEGMENT.fullmatch(part) else part for part in bare.split("/"))
+    return _ID_SEGMENT.sub("{id}", _QUERY.split(path, maxsplit=1)[0])
 
 
 def record_id(resource: Any) -> str | None:
@@ -120,7 +122,7 @@ def parse_event(resource: Json, *, origin: Origin, collected_at: int, user: Json
     attributes = _object(resource.get("attributes"))
     person = _object(_object(user).get("attributes"))
     occurred_at = created_at(resource)
-    extra = {key: value for key, value in attributes.items() if key not in _KNOWN}
+    extra = {} if attributes.keys() <= _KNOWN else {key: attributes[key] for key in attributes if key not in _KNOWN}
     if occurred_at is None and "created-at" in attributes:
         extra["created-at"] = attributes["created-at"]
     return AuditEvent(

@@ -31,6 +31,7 @@ _QUERY_ENDS = re.compile(r"([&#])")
 _SEGMENT_ENDS = re.compile(r"([/;])")
 
 
+_CONTAINERS = (dict, list)  # a union made in the loop costs as much as the check itself
 _SHOWN = frozenset({"", REDACTED, FILTERED, _ENCODED})
 
 
@@ -64,12 +65,14 @@ class Treatment:
                     there = named
                 if nested and ("=" in key or '"' in key):
                     key = self._key(key, target, here, level)  # noqa: PLW2901 # the name that it is kept under
-                if isinstance(child, dict | list):
+                if isinstance(child, _CONTAINERS):
                     target[key] = opened = _opened(child, there, depth)
-                    if isinstance(opened, dict | list):
+                    if isinstance(opened, _CONTAINERS):
                         stack.append((child, opened, there, depth + 1))
+                elif there.action != KEEP:
+                    target[key] = self._hidden(child, there.action)
                 else:
-                    target[key] = self._scalar(child, there, level)
+                    target[key] = self._text(child, there, level) if isinstance(child, str) else child
         return result[0]
 
     def path(self, path: str, node: Node) -> str:
@@ -97,10 +100,8 @@ class Treatment:
             found = f"{treated} ({number})"
         return found
 
-    def _scalar(self, value: Any, node: Node, level: int) -> Any:
-        action = node.action
-        if action == KEEP:
-            return self._text(value, node, level) if isinstance(value, str) else value
+    def _hidden(self, value: Any, action: int) -> Any:
+        """Return what stands in the place of a scalar that is not to be kept as it is."""
         if (
             value is None
             or (isinstance(value, str) and value in _SHOWN)
@@ -110,7 +111,7 @@ class Treatment:
         return self.pseudonym_of(value) if action == PSEUDONYM else REDACTED
 
     def _text(self, text: str, node: Node, level: int) -> str:
-        structured = '"' in text or text.lstrip().startswith(_JSON_STARTS)
+        structured = '"' in text or text.lstrip()[:1] in _JSON_STARTS
         if not structured and "=" not in text and "://" not in text:
             return text
         if level >= MAX_ENCODINGS:
@@ -143,7 +144,7 @@ class Treatment:
             there = node.step(unquote_plus(match[1]))
             if there.action != KEEP:
                 value = unquote_plus(part[match.end() :])
-                return part[: match.end()] + quote(str(self._scalar(value, there, level)), safe="")
+                return part[: match.end()] + quote(str(self._hidden(value, there.action)), safe="")
             first = first or (match.end(), there)
         if first is None:
             return part
