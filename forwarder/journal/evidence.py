@@ -27,14 +27,14 @@ def caught_up(older: Gap, page: PageRead) -> bool:
 def newest_claim(rows: Sequence[Row], index: int, above: int) -> int:
     """The time that decides whether a record is older than the start.
 
-    Its own, if it has one. Without one, the newest among its neighbours: one of them may bear a wrong date, and a
-    record too many is better than one too few.
+    Its own, if it has one. Without one, the newest among its neighbours, *above* (the nearest dated one there, perhaps
+    on the page before) included: one of them may bear a wrong date, and a record too many is better than one too few.
     """
     own = rows[index].at
     if own is not None:
         return own
     around = rows[max(0, index - NEIGHBOURS) : index + NEIGHBOURS + 1]
-    return max((row.at for row in around if row.at is not None), default=above)
+    return max([above, *(row.at for row in around if row.at is not None)])
 
 
 def list_end(rows: Sequence[Row], above: int | None) -> int | None:
