@@ -97,22 +97,26 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
     :raises JournalUnavailable: there is none at *path*
     """
-    missing = JournalUnavailable(
-        f"there is no journal at {path}; FORWARDER_STATE_PATH names it, `forwarder run` makes it"
-    )
     if not path.exists():
-        raise missing
+        raise _missing(path)
     with translated(path):
         connection = sqlite3.connect(_uri(path, "mode=ro"), uri=True, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA busy_timeout = 5000")
             _identify(connection, path)
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                raise missing  # a daemon has only just begun to make it, or died while it did
+            made = connection.execute("PRAGMA user_version").fetchone()[0] > 0
         except BaseException:
             connection.close()
             raise
-        return connection
+        if made:
+            return connection
+        # A daemon has only just begun to make it, or died while it did.
+        connection.close()
+        raise _missing(path)
+
+
+def _missing(path: Path) -> JournalUnavailable:
+    return JournalUnavailable(f"there is no journal at {path}; FORWARDER_STATE_PATH names it, `forwarder run` makes it")
 
 
 def sizes_on_disk(path: Path) -> dict[str, int]:

@@ -72,6 +72,29 @@ async def test_the_database_of_another_program_is_74_and_left_as_it_is(
     assert journal.read_bytes() == before
 
 
+@pytest.mark.parametrize("born", [False, True])
+async def test_a_journal_that_was_only_begun_is_73_for_status_and_is_finished_by_the_daemon(
+    persona: SimulatedPersona, tmp_path: Path, born: bool
+) -> None:
+    """What a SIGKILL in the very first moment leaves: an empty file, or one with a header and no tables."""
+    journal = tmp_path / "forwarder.db"
+    journal.touch()
+    if born:
+        with closing(sqlite3.connect(journal)) as begun:
+            begun.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            begun.execute("PRAGMA journal_mode = WAL")
+        assert journal.stat().st_size > 0
+    variables = environment(tmp_path, persona)
+    for command in (["status"], ["dead-letters", "list"]):
+        with Process(command, variables, tmp_path / "command.log") as process:
+            assert await process.ended(30) == 73
+            assert "there is no journal" in process.words()
+    lines = Lines(tmp_path / "events.jsonl")
+    with DaemonProcess(variables, tmp_path) as daemon:
+        await daemon.until(lambda: lines.has(list(persona.world.ids())))
+        assert await daemon.stop() == 0
+
+
 async def test_a_second_process_on_the_journal_is_75_and_leaves_the_first_at_work(
     persona: SimulatedPersona, tmp_path: Path
 ) -> None:
