@@ -5,21 +5,22 @@ which decides and stores in one transaction. It keeps nothing that a crash could
 requests is the pace, the page size, and Persona's clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from forwarder.clock import BEGINNING, SECOND, Clock, format_rfc3339
+from forwarder.clock import BEGINNING, SECOND, Clock
 from forwarder.collect.budget import Budget
 from forwarder.collect.intake import Intake, Redactor, take_in
 from forwarder.collect.lookup import UserLookup
+from forwarder.collect.ownership import foreign
 from forwarder.collect.persona import Page, PersonaApi
 from forwarder.collect.settings import PersonaSettings
+from forwarder.collect.telling import Telling
 from forwarder.errors import ConfigurationError, CursorLost, DiskFull, Misconfigured, Problem, Retryable, Unreadable
-from forwarder.journal import Collected, CursorRefused, Gap, Journal, PageRead, SourceRecord, choose, complete_until
-from forwarder.logs import get_logger
+from forwarder.journal import Collected, CursorRefused, Gap, Journal, PageRead, SourceRecord, choose
 from forwarder.metrics import Metrics
 from forwarder.pulse import Pulse, Stopping
 from forwarder.retry import Backoff
@@ -68,10 +69,9 @@ class Collector:
         self._api = api
         self._journal = journal
         self._redactor = redactor
-        self._metrics = metrics
         self._clock = clock
         self._random = random
-        self._log = get_logger(source=name)
+        self._telling = Telling(name, metrics)
         self._budget = Budget(settings.rate_share, settings.poll_interval)
         self._lookup = UserLookup(api, self._budget, clock)
         self._page_size = settings.page_size
@@ -85,7 +85,7 @@ class Collector:
         """Collect until the stop signal."""
         try:
             self.source = await self._journal.source(self.name)
-            self._observe(self.source)
+            self._telling.state(self.source)
             while not pulse.stopping:
                 seconds = await self._turn(self.source, pulse)
                 await self._rest(pulse, seconds)
@@ -114,17 +114,17 @@ class Collector:
             if gap is None:
                 return 0.0
             self._budget.spend(now)
-            return await self._request(gap, pulse)
+            return await self._request(source, gap, pulse)
         except DiskFull as error:
             self._pause(f"the journal's disk is full; make room or enlarge the volume ({error})")
             return PAUSED_SECONDS
 
-    async def _request(self, gap: Gap, pulse: Pulse) -> float:
+    async def _request(self, source: SourceRecord, gap: Gap, pulse: Pulse) -> float:
         """Ask for the gap's next page and store the answer; returns the seconds to wait after a failure."""
         try:
             page = await pulse.unless_stopped(self._api.fetch_page(gap.cursor, self._page_size))
         except CursorLost as error:
-            self._log.warning("source.cursor_lost", gap=gap.id, reason=error.reason, request_id=self._api.request_id)
+            self._telling.cursor_lost(gap, error.reason, self._api.request_id)
             self._took(await self._journal.collect(self.name, gap.id, CursorRefused(), start_at=0), gap)
             return 0.0
         except Unreadable as error:
@@ -132,22 +132,21 @@ class Collector:
         except Retryable as error:
             if error.kind == "rate_limited":
                 self._budget.throttled(error.retry_after, self._clock.monotonic())
-            return self._failed("source.unavailable", error.reason, UNAVAILABLE, error.retry_after)
+            return self._failed(self._telling.unavailable, error.reason, UNAVAILABLE, error.retry_after)
         except Misconfigured as error:
-            return self._failed("source.misconfigured", error.reason, MISCONFIGURED)
+            return self._failed(self._telling.misconfigured, error.reason, MISCONFIGURED)
         if page.rate is not None:
             self._budget.learn(page.rate, self._clock.monotonic())
         self._server_time = (page.server_time, self._clock.monotonic())
-        if not await self._is_ours(page):
-            return self._failed("source.foreign", str(self.health.reason), MISCONFIGURED)
+        if not await self._is_ours(source, page):
+            return self._failed(self._telling.foreign, str(self.health.reason), MISCONFIGURED)
         await self._store(gap, page, pulse)
         return 0.0
 
     async def _store(self, gap: Gap, page: Page, pulse: Pulse) -> None:
         intake = take_in(page.records, page.users, self._redactor)
         if intake.without_id:
-            self._metrics.records_without_id.labels(self.name).inc(intake.without_id)
-            self._log.error("source.record_without_id", count=intake.without_id, request_id=page.request_id)
+            self._telling.without_id(intake.without_id, page.request_id)
         users = dict(intake.users) | await pulse.unless_stopped(self._missing_users(intake))
         outcome = PageRead(
             rows=[record.row for record in intake.records],
@@ -177,52 +176,33 @@ class Collector:
         """Ask for less; for a single record that cannot be read, step over it by way of a known id."""
         if self._page_size > 1:
             self._page_size = max(1, self._page_size // 4)
-            self._log.warning(
-                "source.page_unreadable",
-                gap=gap.id,
-                next_size=self._page_size,
-                reason=error.reason,
-                request_id=self._api.request_id,
-            )
-            return self._failed("source.unavailable", error.reason, UNAVAILABLE) if self._failures else 0.0
+            self._telling.page_unreadable(gap, self._page_size, error.reason, self._api.request_id)
+            return self._failed(self._telling.unavailable, error.reason, UNAVAILABLE) if self._failures else 0.0
         collected = await self._journal.step_over(self.name, gap.id, self._server_now())
         if collected.changes.gap.cursor == gap.cursor:
             self._stuck[gap.id] = self._clock.monotonic() + STUCK_SECONDS
-            self._log.error(
-                "source.record_unreadable",
-                gap=gap.id,
-                reason=error.reason,
-                request_id=self._api.request_id,
-            )
+            self._telling.record_unreadable(gap, error.reason, self._api.request_id)
         self._took(collected, gap)
         return 0.0
 
-    async def _is_ours(self, page: Page) -> bool:
+    async def _is_ours(self, source: SourceRecord, page: Page) -> bool:
         """Whether the key belongs to the organization whose log this journal keeps under this name."""
-        source = self.source
-        if source is None or page.organization_id is None:
-            return True
-        if source.organization_id is None:
-            self.source = await self._journal.claim_source(self.name, page.organization_id, page.environment_id)
+        problem = foreign(source, page)
+        if problem is None:
+            if source.organization_id is None:
+                self.source = await self._journal.claim_source(self.name, page.organization_id, page.environment_id)
             self._answered = True
             return True
-        ours = (source.organization_id, source.environment_id)
-        if ours == (page.organization_id, page.environment_id or source.environment_id):
-            self._answered = True
-            return True
-        text = (
-            f"the key belongs to organization {page.organization_id}, environment {page.environment_id}, "
-            f"but the journal keeps {ours[0]}, {ours[1]} under the source name {self.name!r}; give the other one "
-            "a name of its own in FORWARDER_SOURCES, or a journal of its own in FORWARDER_STATE_PATH"
-        )
         if not self._answered:
             variable = f"FORWARDER_{self.name.upper().replace('-', '_')}_API_KEY"
-            raise ConfigurationError([Problem(variable, text)])
-        self.health.reason = text
+            raise ConfigurationError([Problem(variable, problem)])
+        self.health.reason = problem
         return False
 
     async def _open_poll(self, now: float) -> SourceRecord:
-        self._next_poll = max(self._next_poll + self.settings.poll_interval, now)
+        due = self._next_poll + self.settings.poll_interval
+        # On a grid, so that slow answers do not make polls drift; after an outage, a new one.
+        self._next_poll = due if due > now else now + self.settings.poll_interval
         return await self._journal.open_poll(
             self.name,
             now=self._server_now(),
@@ -264,71 +244,36 @@ class Collector:
             )
         elif self.health.paused:
             self.health.paused, self.health.reason = False, None
-            self._log.info("source.resumed")
+            self._telling.resumed()
         return self.health.paused
 
     def _pause(self, reason: str) -> None:
         if not self.health.paused:
-            self._log.warning("source.paused", reason=reason)
+            self._telling.paused(reason)
         self.health.paused, self.health.reason = True, reason
 
-    def _failed(self, event: str, reason: str, backoff: Backoff, retry_after: float | None = None) -> float:
+    def _failed(
+        self,
+        tell: Callable[[str, int, float, str | None], None],
+        reason: str,
+        backoff: Backoff,
+        retry_after: float | None = None,
+    ) -> float:
         self._failures += 1
         self.health.reason = reason
         seconds = backoff.delay(self._failures, self._random, at_least=retry_after)
-        # An outage is told at its beginning, and then as often as it has doubled.
-        if self._failures & (self._failures - 1) == 0:
-            self._log.warning(
-                event,
-                reason=reason,
-                failures=self._failures,
-                retry_in=round(seconds, 1),
-                request_id=self._api.request_id,
-            )
+        tell(reason, self._failures, seconds, self._api.request_id)
         return seconds
 
     def _recovered(self) -> None:
-        if self._failures > 1:
-            self._log.info("source.recovered", failures=self._failures)
+        self._telling.recovered(self._failures)
         self._failures = 0
         self.health.reason = None
         self.health.last_good = self._clock.monotonic()
 
     def _took(self, collected: Collected, gap: Gap, page: Page | None = None) -> None:
-        """Tell of a stored answer."""
         self.source = collected.source
-        self._observe(collected.source)
-        changes = collected.changes
-        self._metrics.events_collected.labels(self.name).inc(collected.fresh)
-        self._metrics.events_duplicate.labels(self.name).inc(collected.known)
-        if page is not None:
-            log = self._log.info if collected.fresh else self._log.debug
-            log(
-                "source.page_collected",
-                gap=gap.id,
-                records=len(page.records),
-                fresh=collected.fresh,
-                request_id=page.request_id,
-            )
-        if changes.state == "open" and changes.gap.pages == 1 and gap.pages == 0:
-            self._log.info("gap.opened", gap=gap.id, floor=_moment(changes.gap.floor), sweep=gap.sweep)
-        elif changes.state != "open":
-            log = self._log.info if gap.pages else self._log.debug
-            log("gap.closed", gap=gap.id, pages=gap.pages + 1, merged=changes.state == "merged")
-        for hole in changes.holes:
-            if hole.kind == "lost":
-                self._metrics.source_lost_gaps.labels(self.name).inc()
-                self._log.error("gap.lost", since=_moment(hole.since), until=_moment(hole.until))
-            else:
-                self._log.error("gap.unreadable", since=_moment(hole.since), until=_moment(hole.until))
-
-    def _observe(self, source: SourceRecord) -> None:
-        self._metrics.source_gaps.labels(self.name).set(len(source.gaps))
-        if source.last_success is not None:
-            self._metrics.source_last_success.labels(self.name).set(source.last_success / SECOND)
-        until = complete_until(source.state, source.gaps)
-        if until is not None:
-            self._metrics.source_complete_until.labels(self.name).set(until / SECOND)
+        self._telling.stored(collected, gap, page)
 
     def _server_now(self) -> int:
         """Persona's clock, as well as it is known: its last answer's, and the time since."""
@@ -336,7 +281,3 @@ class Collector:
             return self._clock.now()
         then, at = self._server_time
         return then + int((self._clock.monotonic() - at) * SECOND)
-
-
-def _moment(micros: int | None) -> str | None:
-    return None if micros is None or micros < 0 else format_rfc3339(micros)
