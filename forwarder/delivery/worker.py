@@ -8,7 +8,6 @@ At most ``max_in_flight`` batches are sent beyond the cursor that the journal ha
 state is made in :meth:`DeliveryWorker.run`: a worker that failed can be run again.
 """
 
-import asyncio
 from random import Random
 from typing import Any
 
@@ -23,7 +22,7 @@ from forwarder.delivery.window import Window
 from forwarder.errors import DiskFull, Failure, Misconfigured, Refused, Retryable
 from forwarder.journal import DeadLetter, Journal, StoredEvent
 from forwarder.metrics import Metrics
-from forwarder.pulse import Pulse
+from forwarder.pulse import Pulse, Stopping
 from forwarder.sinks.base import Item, Sink
 
 IDLE = 60.0
@@ -109,10 +108,9 @@ class DeliveryWorker:
     async def _session(self, pulse: Pulse) -> Failure | None:
         """Open the sink and deliver until it fails or all stop; returns what failed."""
         try:
-            position = await self._open(pulse)
-            if pulse.stopping:
-                return None
-            await self._reconcile(position, pulse)
+            await self._reconcile(await self._open(pulse), pulse)
+        except Stopping:
+            return None
         except (Retryable, Misconfigured) as failure:
             self._in_open = True
             return failure
@@ -123,21 +121,16 @@ class DeliveryWorker:
         return await self._deliver(pulse)
 
     async def _open(self, pulse: Pulse) -> int | None:
-        """Open the sink; a stop cuts that short."""
-        opening = asyncio.ensure_future(attempt(self._sink.open, self._sink.settings.timeout, self._telling, "open"))
-        done = asyncio.Event()
-        opening.add_done_callback(lambda _: done.set())
+        """Open the sink.
+
+        :raises Stopping: a stop cut that short
+        """
+        timeout = self._sink.settings.timeout
         try:
-            while not opening.done():
-                if await pulse.wait(IDLE, done):
-                    return None
-            return opening.result()
+            return await pulse.unless_stopped(attempt(self._sink.open, timeout, self._telling, "open"))
         except Refused as failure:  # an opening has no event to refuse
             self._telling.faulty(failure, "open")
             raise fault(failure) from failure
-        finally:
-            opening.cancel()
-            await asyncio.gather(opening, return_exceptions=True)
 
     async def _reconcile(self, position: int | None, pulse: Pulse) -> None:
         """Take the position that the destination itself remembers, as far as the journal has released events.
