@@ -3,7 +3,6 @@
 import argparse
 import platform
 import sqlite3
-import sys
 from pathlib import Path
 from statistics import median
 
@@ -81,11 +80,9 @@ def _show_idle(found: idle.Idle) -> None:
 
 def _show_memory(found: memory.Backlog) -> None:
     print(f"  collected in {found.collecting_seconds:.0f} s; the journal is {found.journal_bytes / 1e6:,.0f} MB long")
-    print(
-        f"  peak memory (VmHWM): {found.started:.0f} MB after the start, {found.collecting:.0f} MB after collecting ",
-        end="",
-    )
-    print(f"(of its own {found.anonymous:.0f} MB), {found.restarted:.0f} MB after a new start and draining")
+    print(f"  peak memory (VmHWM) after the start: {found.started:.0f} MB")
+    print(f"  after collecting: {found.collecting:.0f} MB (RssAnon, the process's own: {found.anonymous:.0f} MB)")
+    print(f"  after a new start, and draining: {found.restarted:.0f} MB")
     print(f"  a new start takes {found.start_seconds:.1f} s; draining into a file {found.drain_rate:,.0f} events/s")
     print(f"  /metrics took {found.metrics_seconds:.2f} s, /status {found.status_seconds:.2f} s")
 
@@ -104,4 +101,4 @@ def _processor() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

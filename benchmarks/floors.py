@@ -33,6 +33,7 @@ BATCH = 500
 _NEXT = re.compile(rb'"next":"[^"]*page%5Bafter%5D=([^"]*)"')
 
 Timing = dict[str, float]
+Rows = list[tuple[Any, ...]]
 
 
 async def read_pages(url: str, api_key: str) -> list[bytes]:
@@ -56,7 +57,7 @@ def parse_pages(pages: Sequence[bytes]) -> None:
         orjson.loads(page)
 
 
-def insert_pages(path: Path, pages: Sequence[Sequence[Sequence[tuple[Any, ...]]]]) -> None:
+def insert_pages(path: Path, pages: Sequence[tuple[Rows, ...]]) -> None:
     """Insert the rows of each page (ids, users, events) in a transaction of its own."""
     db = sqlite3.connect(path, isolation_level=None)
     for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = FULL", "cache_size = -16384"):
@@ -80,19 +81,21 @@ def write_lines(path: Path, batches: Sequence[bytes]) -> None:
     os.close(file)
 
 
-def rows_of(pages: Sequence[bytes]) -> list[tuple[list[tuple[Any, ...]], ...]]:
+def rows_of(pages: Sequence[bytes]) -> list[tuple[Rows, ...]]:
     """Make the rows that the journal would hold for *pages*."""
-    made, number = [], 0
+    made: list[tuple[Rows, ...]] = []
+    number = 0
     for page in pages:
         document = orjson.loads(page)
-        ids, events = [], []
+        ids: Rows = []
+        events: Rows = []
         for resource in document["data"]:
             number += 1
             at, user = created_at(resource) or 0, related_id(resource, "user")
             ids.append((1, resource["id"], number, at, 0))
             body = orjson.dumps(resource)
             events.append((number, number, 1, resource["id"], user, 1, number, at, at, at, 0, body))
-        users = [(1, user["id"], orjson.dumps(user)) for user in document.get("included", ())]
+        users: Rows = [(1, user["id"], orjson.dumps(user)) for user in document.get("included", ())]
         made.append((ids, users, events))
     return made
 
