@@ -51,29 +51,29 @@ class ConfigurationError(ForwarderError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-class JournalUnavailable(ForwarderError):  # noqa: N818 # names a state, as the exit status does
+class JournalUnavailable(ForwarderError):
     """The journal cannot be created or opened for writing."""
 
     exit_status = 73
 
 
-class JournalDamaged(ForwarderError):  # noqa: N818 # as above
+class JournalDamaged(ForwarderError):
     """The journal's file is damaged, or is not a journal of ours. It was left untouched."""
 
     exit_status = 74
 
 
-class JournalLocked(ForwarderError):  # noqa: N818 # as above
+class JournalLocked(ForwarderError):
     """Another process owns the journal."""
 
     exit_status = 75
 
 
-class DiskFull(Exception):  # noqa: N818 # a condition to wait out, not a fault
+class DiskFull(Exception):
     """A transaction was rolled back because the journal's disk is full."""
 
 
-class Failure(Exception):  # noqa: N818 # the contract's own words are Retryable, Refused, Misconfigured
+class Failure(Exception):
     """What a peer did to a request of ours."""
 
     def __init__(self, reason: str) -> None:

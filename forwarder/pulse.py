@@ -12,7 +12,7 @@ BEAT_INTERVAL = 5.0
 """Seconds between two heartbeats of a task that only waits."""
 
 
-class Stopping(Exception):  # noqa: N818 # not an error: everybody was asked to stop
+class Stopping(Exception):
     """Work was cut short because it is time to stop."""
 
 

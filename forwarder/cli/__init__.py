@@ -85,9 +85,9 @@ def _complain(text: str) -> None:
 
 
 def _log_traceback() -> None:
-    import structlog  # noqa: PLC0415 # only here: most commands end without a log line
+    import structlog  # only here: most commands end without a log line
 
-    from forwarder import logs  # noqa: PLC0415 # as above
+    from forwarder import logs
 
     if not structlog.is_configured():
         logs.configure()

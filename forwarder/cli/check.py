@@ -32,7 +32,7 @@ def check(
 
 
 def _show(settings: Settings) -> None:
-    from forwarder.sinks.base import SinkContext  # noqa: PLC0415 # heavy
+    from forwarder.sinks.base import SinkContext
 
     sources = [(each.name, each.kind, each.settings.base_url, str(each.settings.start)) for each in settings.sources]
     print_table("Sources", ("source", "kind", "asks", "from"), sources)
@@ -44,9 +44,9 @@ def _show(settings: Settings) -> None:
 
 
 def _try_out(settings: Settings) -> None:
-    import asyncio  # noqa: PLC0415 # heavy
+    import asyncio
 
-    from forwarder.cli.live import try_out  # noqa: PLC0415 # heavy
+    from forwarder.cli.live import try_out
 
     trials = asyncio.run(try_out(settings))
     rows = [(each.name, "ok" if each.works else "failed", each.finding) for each in trials]

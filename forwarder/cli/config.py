@@ -19,11 +19,11 @@ def config(
     Each line can be pasted into an env file. A line that starts with # shows a default.
     """
     if reference:
-        from forwarder.settings.reference import reference_text  # noqa: PLC0415 # heavy
-        from forwarder.sinks import sink_kinds  # noqa: PLC0415 # heavy
+        from forwarder.settings.reference import reference_text
+        from forwarder.sinks import sink_kinds
 
         print(reference_text(sink_kinds()), end="")
         return
-    from forwarder.settings.effective import effective_text  # noqa: PLC0415 # heavy
+    from forwarder.settings.effective import effective_text
 
     print(effective_text(settings_of(ctx)), end="")

@@ -23,14 +23,14 @@ class Invocation:
     @cached_property
     def environ(self) -> Mapping[str, str]:
         """The environment together with ``--env-file``."""
-        from forwarder.settings import read_environment  # noqa: PLC0415 # heavy
+        from forwarder.settings import read_environment
 
         return read_environment(self._env_file)
 
     @cached_property
     def settings(self) -> Settings:
         """The validated configuration."""
-        from forwarder.settings import load  # noqa: PLC0415 # heavy
+        from forwarder.settings import load
 
         return load(self.environ)
 

@@ -19,8 +19,8 @@ def list_letters(
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
 ) -> None:
     """List dead letters, newest first: when, which sink, which event, why."""
-    from forwarder.clock import format_rfc3339  # noqa: PLC0415 # heavy
-    from forwarder.journal.letters import list_dead_letters  # noqa: PLC0415 # heavy
+    from forwarder.clock import format_rfc3339
+    from forwarder.journal.letters import list_dead_letters
 
     filed = list_dead_letters(settings_of(ctx).state.path, sink, limit=limit)
     if not filed:
@@ -36,10 +36,10 @@ def show(
     event_id: Annotated[str, typer.Argument(help="The log's id, as `ual_…`.")],
 ) -> None:
     """Print one event that was refused, whole, as a JSON line for each sink that refused it."""
-    import orjson  # noqa: PLC0415 # heavy
+    import orjson
 
-    from forwarder.clock import format_rfc3339  # noqa: PLC0415 # heavy
-    from forwarder.journal.letters import find_dead_letters  # noqa: PLC0415 # heavy
+    from forwarder.clock import format_rfc3339
+    from forwarder.journal.letters import find_dead_letters
 
     filed = find_dead_letters(settings_of(ctx).state.path, event_id)
     if not filed:

@@ -29,14 +29,14 @@ def demo(
     the middle of its work, starts it again, and compares what was made with what was delivered. Exit status 0 if
     nothing is missing and no more is repeated than promised, else 1.
     """
-    import asyncio  # noqa: PLC0415 # heavy
-    import shutil  # noqa: PLC0415 # as above
-    import tempfile  # noqa: PLC0415 # as above
+    import asyncio
+    import shutil
+    import tempfile
 
-    from rich.console import Console  # noqa: PLC0415 # heavy
+    from rich.console import Console
 
-    from forwarder.cli.demonstration.story import Plan  # noqa: PLC0415 # heavy
-    from forwarder.cli.demonstration.view import print_verdict  # noqa: PLC0415 # heavy
+    from forwarder.cli.demonstration.story import Plan
+    from forwarder.cli.demonstration.view import print_verdict
 
     if keep is not None and keep.exists() and any(keep.iterdir()):
         raise typer.BadParameter("the directory is not empty", param_hint="--keep")
@@ -55,12 +55,12 @@ def demo(
 
 
 async def _play(plan: Plan, console: Console) -> Verdict | None:
-    import asyncio  # noqa: PLC0415 # heavy
-    import signal  # noqa: PLC0415 # as above
+    import asyncio
+    import signal
 
-    from forwarder.cli.demonstration.children import ChildFailed  # noqa: PLC0415 # heavy
-    from forwarder.cli.demonstration.story import Interrupted, Story  # noqa: PLC0415 # heavy
-    from forwarder.cli.demonstration.view import view  # noqa: PLC0415 # heavy
+    from forwarder.cli.demonstration.children import ChildFailed
+    from forwarder.cli.demonstration.story import Interrupted, Story
+    from forwarder.cli.demonstration.view import view
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -65,4 +65,4 @@ def progress_line(collector: Collector, seconds: float) -> str | None:
 
 def _human(seconds: float) -> str:
     minutes = int(seconds // 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {int(seconds % 60)} s"  # noqa: PLR2004 # minutes in an hour
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {int(seconds % 60)} s"

@@ -21,9 +21,9 @@ def run(ctx: typer.Context) -> None:
 
     Exit status 0 when stopped as asked, 73 to 75 for a journal that cannot be used, 78 for a wrong configuration.
     """
-    import asyncio  # noqa: PLC0415 # heavy
+    import asyncio
 
-    from forwarder import logs  # noqa: PLC0415 # heavy
+    from forwarder import logs
 
     settings = settings_of(ctx)
     logs.configure(settings.log.level, settings.log.format, secrets=settings.secrets)
@@ -31,10 +31,10 @@ def run(ctx: typer.Context) -> None:
 
 
 async def _run(settings: "Settings") -> None:
-    import asyncio  # noqa: PLC0415 # heavy
+    import asyncio
 
-    from forwarder.app import Daemon  # noqa: PLC0415 # heavy
-    from forwarder.cli.progress import show_progress  # noqa: PLC0415 # heavy
+    from forwarder.app import Daemon
+    from forwarder.cli.progress import show_progress
 
     daemon = Daemon(settings)
     loop = asyncio.get_running_loop()

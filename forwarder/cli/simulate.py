@@ -64,9 +64,9 @@ def simulate(
 
     Persona's sandbox serves no audit logs: this is the way to try the forwarder without production data.
     """
-    import asyncio  # noqa: PLC0415 # heavy
+    import asyncio
 
-    from forwarder.simulator import Behaviour, SimulatedPersona, UnknownFault, World  # noqa: PLC0415 # heavy
+    from forwarder.simulator import Behaviour, SimulatedPersona, UnknownFault, World
 
     try:
         persona = SimulatedPersona(
@@ -84,8 +84,8 @@ def simulate(
 
 
 async def _serve(persona: SimulatedPersona) -> None:
-    import asyncio  # noqa: PLC0415 # heavy
-    import signal  # noqa: PLC0415 # heavy
+    import asyncio
+    import signal
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

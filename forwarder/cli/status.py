@@ -18,11 +18,11 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Show what is collected, open gaps, each sink's backlog and lag, and dead letters. Reads the journal only."""
-    import orjson  # noqa: PLC0415 # heavy
+    import orjson
 
-    from forwarder.clock import SystemClock  # noqa: PLC0415 # heavy
-    from forwarder.journal.status import read_status  # noqa: PLC0415 # heavy
-    from forwarder.sinks.base import SinkContext  # noqa: PLC0415 # heavy
+    from forwarder.clock import SystemClock
+    from forwarder.journal.status import read_status
+    from forwarder.sinks.base import SinkContext
 
     settings = settings_of(ctx)
     found = read_status(settings.state.path, now=SystemClock().now())

@@ -12,11 +12,11 @@ _STEP = 1 << 18
 """Most bytes that one step of decompression makes."""
 
 
-class TooLarge(Exception):  # noqa: N818 # a finding, translated by the caller
+class TooLarge(Exception):
     """The body is larger than allowed; what was read of it is gone."""
 
 
-class Damaged(Exception):  # noqa: N818 # as above
+class Damaged(Exception):
     """The body is not in the encoding that its header says, or ends before its end."""
 
 

@@ -17,7 +17,7 @@ _SPARE_DEPTH = 16
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class NotJson(ValueError):  # noqa: N818 # a finding, translated by the caller
+class NotJson(ValueError):
     """The text is not JSON, or is nested so deeply that it could not be written again."""
 
 
@@ -79,7 +79,7 @@ def _float(text: str) -> float | str:
 
 def _int(text: str) -> int | float | str:
     """Read an integer as the fast path does: a double where 64 bits do not hold it."""
-    if len(text) < 19:  # noqa: PLR2004 # every number of so few digits fits
+    if len(text) < 19:  # every number of so few digits fits
         return int(text)
     number = _float(text)
     if isinstance(number, str):

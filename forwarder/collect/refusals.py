@@ -31,15 +31,15 @@ def failure(answer: Answer, *, variable: str, cursor: str | None, key: str) -> F
     status, said = answer.status, _quote(answer, key)
     if status in _BAD_CURSOR and cursor is not None:
         return CursorLost(named(answer, f"Persona refused the cursor with {status}{said}"))
-    if status == 429:  # noqa: PLR2004 # statuses read best as the numbers that they are
+    if status == 429:
         return _rate_limited(answer, said)
-    if status == 408 or status >= 500:  # noqa: PLR2004 # as above
+    if status == 408 or status >= 500:
         return Retryable(
             named(answer, f"Persona answered {status}{said}"),
             retry_after=retry_after(answer),
             kind="server_error",
         )
-    if 200 <= status < 300:  # noqa: PLR2004 # as above
+    if 200 <= status < 300:
         return Retryable(named(answer, f"the answer is {status} and not 200"), kind="not_persona")
     return Misconfigured(named(answer, _advice(answer, variable) + said))
 
@@ -69,16 +69,16 @@ def _rate_limited(answer: Answer, said: str) -> Retryable:
 def _advice(answer: Answer, variable: str) -> str:
     """What the operator has to do about a status that repetition will not mend."""
     status = answer.status
-    if 300 <= status < 400:  # noqa: PLR2004 # as above
+    if 300 <= status < 400:
         return (
             f"a redirect ({status}) was refused: the API key is sent to no other place than the configured one; "
             f"check {variable}_BASE_URL"
         )
-    if status == 407:  # noqa: PLR2004 # as above
+    if status == 407:
         return "the proxy wants credentials (407); check the user and password in HTTPS_PROXY"
     if status in {401, 403}:
         return _denied(answer, variable)
-    if status == 404:  # noqa: PLR2004 # as above
+    if status == 404:
         return f"there are no user audit logs at this URL (404); check {variable}_BASE_URL"
     return (
         f"Persona refuses the request itself ({status}); check {variable}_BASE_URL and {variable}_VERSION, "
@@ -100,7 +100,7 @@ def _denied(answer: Answer, variable: str) -> str:
             f"the API key is bound to an IP allowlist without this machine's egress address ({status}); "
             "add the address to the key's allowlist in Persona's dashboard"
         )
-    if status == 401:  # noqa: PLR2004 # as above
+    if status == 401:
         return (
             f"Persona does not accept the API key (401): it is wrong, expired or revoked; "
             f"put a valid production key into {variable}_API_KEY or the file that {variable}_API_KEY_FILE names"

@@ -40,7 +40,7 @@ def parse_filter(text: str) -> Filter:
     :raises ValueError: with what is wrong and how to write it
     """
     words = text.split()
-    if not 1 <= len(words) <= 2:  # noqa: PLR2004 # methods and a path
+    if not 1 <= len(words) <= 2:  # methods and a path
         raise ValueError(f"{text!r} is not a filter; write `/path/*` or `GET|POST /path/*`")
     methods = frozenset(words[0].upper().split("|")) if len(words) > 1 else frozenset[str]()
     unknown = sorted(methods - METHODS)

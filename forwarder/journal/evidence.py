@@ -43,7 +43,7 @@ def list_end(rows: Sequence[Row], above: int | None) -> int | None:
     *above* is that of the deepest record of the page before.
     """
     dated = sorted(row.at for row in rows[-LOW_RUN:] if row.at is not None)
-    if len(dated) > 2:  # noqa: PLR2004 # two cannot outvote a wrong one
+    if len(dated) > 2:  # two cannot outvote a wrong one
         return dated[1]
     return min((at for at in (above, *dated) if at is not None), default=None)
 

@@ -63,7 +63,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class _Refusal(Exception):  # noqa: N818 # ends the making of a good answer
+class _Refusal(Exception):
     def __init__(self, status: int, details: str = "", *, title: str = "") -> None:
         super().__init__(details)
         self.status = status

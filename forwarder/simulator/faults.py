@@ -37,7 +37,7 @@ OTHERS = {
 """Kinds beside the statuses, with what the client sees."""
 
 
-class UnknownFault(ValueError):  # noqa: N818 # names what was asked for
+class UnknownFault(ValueError):
     """There is no such fault, or its probability is none."""
 
 

@@ -127,7 +127,7 @@ class SplunkHecSink(Sink[SplunkHecSettings]):
         answer = await self._post(b"", before=0)
         failure = verdict(answer, before=0, sent=1)
         # Who minds the data has taken the token. Some stand-ins for Splunk do so without a code.
-        wordless = answer.status == 400 and answer.number("code") is None  # noqa: PLR2004 # Bad Request
+        wordless = answer.status == 400 and answer.number("code") is None  # Bad Request
         if failure is not None and not isinstance(failure, Refused) and not wordless:
             raise failure
 

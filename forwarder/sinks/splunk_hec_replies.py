@@ -141,14 +141,14 @@ def _refusal(reason: str, *, at: int | None, before: int, sent: int) -> Failure:
 def _by_status(answer: Answer, *, before: int, sent: int, is_hec: bool) -> Failure | None:
     """Read an answer without a code that we know: a proxy's, a newer Splunk's, or that of something else."""
     status = answer.status
-    if status == 200 and is_hec:  # noqa: PLR2004 # HTTP statuses are clearest as they are
+    if status == 200 and is_hec:
         return None
     advice = _MEND_BY_STATUS.get(status)
-    if 300 <= status < 400:  # noqa: PLR2004 # as above
+    if 300 <= status < 400:
         advice = "the URL redirects, and the token is not sent on: give the final URL"
     if advice is not None:
         return Misconfigured(f"HTTP {status}: {advice}", accepted=before)
-    if status == 413:  # noqa: PLR2004 # as above
+    if status == 413:
         return _refusal("HTTP 413: the server or a proxy takes no body this large", at=None, before=before, sent=sent)
     return Retryable(
         f"HTTP {status}, not an answer of the HTTP Event Collector: {_WAIT_BY_STATUS.get(status, 'look at the proxy')}",

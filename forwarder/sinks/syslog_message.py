@@ -66,9 +66,9 @@ def severity(status: Any) -> int:
     """Map an HTTP status: 401, 403 and 5xx to 4 (warning), other 4xx to 5 (notice), all else to 6 (informational)."""
     if not isinstance(status, int):
         return 6
-    if status in {401, 403} or 500 <= status < 600:  # noqa: PLR2004 # HTTP statuses are clearest as they are
+    if status in {401, 403} or 500 <= status < 600:
         return 4
-    return 5 if 400 <= status < 500 else 6  # noqa: PLR2004 # as above
+    return 5 if 400 <= status < 500 else 6
 
 
 def structured_data(name: str, values: Mapping[str, Any]) -> str:

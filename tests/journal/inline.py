@@ -22,7 +22,7 @@ class Inline(Executor):
         return future
 
 
-class Crash(Exception):  # noqa: N818 # not an error of the program: the end of its process
+class Crash(Exception):
     """The process died."""
 
 

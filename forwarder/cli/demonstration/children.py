@@ -16,7 +16,7 @@ _CODE = str(Path(forwarder.__file__).parents[1])
 _START_SECONDS = 20.0
 
 
-class ChildFailed(Exception):  # noqa: N818 # says what happened
+class ChildFailed(Exception):
     """A process ended, or never began, when it should have been running; the text holds the end of its log."""
 
 

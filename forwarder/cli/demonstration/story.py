@@ -33,11 +33,11 @@ _KILL_AT = 0.4
 _STOP_SECONDS = 15.0
 
 
-class Interrupted(Exception):  # noqa: N818 # says what happened
+class Interrupted(Exception):
     """Somebody pressed Ctrl-C, or the demonstration was asked to stop."""
 
 
-class TimeIsUp(Exception):  # noqa: N818 # as above
+class TimeIsUp(Exception):
     """The plan's seconds are over: what is delivered by now is judged."""
 
 
