@@ -87,6 +87,13 @@ class SmallDisk:
         (self.outside / "ballast").unlink()
 
 
+async def append(world: World, count: int) -> None:
+    """Make records of many instants."""
+    for _ in range(count // 50):
+        world.append(50)
+        await asyncio.sleep(0.002)
+
+
 @asynccontextmanager
 async def small_disk(folder: Path, mebibytes: int) -> AsyncIterator[SmallDisk]:
     if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("nsenter") is None:
@@ -118,7 +125,7 @@ async def test_a_disk_that_fills_pauses_the_daemon_and_nothing_is_lost(tmp_path:
             await daemon.until(lambda: lines.has(list(persona.world.ids())))
             await daemon.ready()
             disk.fill()
-            persona.world.append(6_000)  # more than the pages that the file has free
+            await append(persona.world, 2_000)  # more than the file has free pages for
             reason = await daemon.unready("the journal's disk is full")
             assert "source persona: paused: " in reason
             assert (await daemon.ask("/livez"))[0] == 200
@@ -141,7 +148,7 @@ async def test_a_crash_and_a_start_on_a_full_disk_lose_nothing(tmp_path: Path) -
         with DaemonProcess(variables, tmp_path, inside=disk.inside) as daemon:
             await daemon.until(lambda: lines.has(list(persona.world.ids())))
             disk.fill()
-            persona.world.append(6_000)
+            await append(persona.world, 2_000)
             await daemon.unready("the journal's disk is full")
             disk.fill()
             daemon.kill()

@@ -1,8 +1,10 @@
 """How the real process ends: the statuses of the contract, and a stop at the worst moments."""
 
+import asyncio
 import signal
 import sqlite3
 import time
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from forwarder.simulator import SimulatedPersona
 from tests.daemon.process import DaemonProcess, Lines, Process, environment
 from tests.peers import free_port
+from tests.peers.hec import TOKEN, HecServer, Scripted
 
 GRACE = 2.0
 
@@ -190,16 +193,54 @@ async def test_asked_to_stop_while_persona_stalls_it_ends_with_0(persona: Simula
         assert daemon.events("daemon.stopped")
 
 
-async def test_a_second_signal_ends_it_at_once(persona: SimulatedPersona, tmp_path: Path) -> None:
-    persona.faults.set(["stall"])
-    variables = environment(tmp_path, persona, shutdown_grace="60s", persona_timeout="60s")
+@pytest.fixture
+async def silent_collector() -> AsyncIterator[HecServer]:
+    """Takes a first batch and gives no answer."""
+    server = await HecServer().start()
+    server.script.append(Scripted(silent=True))
+    yield server
+    await server.stop()
+
+
+def with_splunk(variables: dict[str, str], collector: HecServer, grace: str) -> dict[str, str]:
+    del variables["FORWARDER_FILE_PATH"]
+    return variables | {
+        "FORWARDER_SINKS": "soc=splunk_hec",
+        "FORWARDER_SOC_URL": collector.url(),
+        "FORWARDER_SOC_TOKEN": TOKEN,
+        "FORWARDER_SOC_TIMEOUT": "60s",
+        "FORWARDER_SHUTDOWN_GRACE": grace,
+    }
+
+
+async def test_asked_to_stop_while_a_batch_has_no_answer_it_waits_no_longer_than_the_grace(
+    persona: SimulatedPersona, tmp_path: Path, silent_collector: HecServer
+) -> None:
+    variables = with_splunk(environment(tmp_path, persona), silent_collector, f"{GRACE}s")
     with DaemonProcess(variables, tmp_path) as daemon:
-        await daemon.until(lambda: persona.stats.requests > 0)
+        await daemon.until(lambda: not silent_collector.script)
+        began = time.monotonic()
+        assert await ended_within_grace(daemon, signal.SIGTERM) == 0
+        assert time.monotonic() - began >= GRACE  # the answer may still have come
+        assert daemon.events("sink.left_unanswered")
+    with DaemonProcess(variables, tmp_path) as daemon:  # the collector answers now
+        wanted = set(persona.world.ids())
+        await daemon.until(lambda: wanted <= {event["id"] for event in silent_collector.events()})
+        assert await daemon.stop() == 0
+
+
+async def test_a_second_signal_ends_it_at_once(
+    persona: SimulatedPersona, tmp_path: Path, silent_collector: HecServer
+) -> None:
+    variables = with_splunk(environment(tmp_path, persona), silent_collector, "60s")
+    with DaemonProcess(variables, tmp_path) as daemon:
+        await daemon.until(lambda: not silent_collector.script)
         daemon.send(signal.SIGTERM)
         await daemon.logged("daemon.stopping")
+        await asyncio.sleep(0.5)
+        assert daemon.status is None
         began = time.monotonic()
-        if daemon.status is None:
-            daemon.send(signal.SIGINT)
+        daemon.send(signal.SIGINT)
         assert await daemon.ended(10) == 0
         assert time.monotonic() - began < 2
 

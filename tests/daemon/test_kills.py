@@ -27,8 +27,8 @@ BATCH = 50
 AFTER_START = 1.0
 """The longest life, in seconds, is a start and this."""
 
-LATE_BY = 2.0
-"""Some live records become visible only so many seconds late."""
+LATE_BY = 1.0
+"""Some live records become visible only up to so many seconds late."""
 
 FAULTS = ("500:0.005", "reset:0.005", "cut:0.005", "cursor-lost:0.01")
 KILLS = int(os.environ.get("KILLS", "200"))
@@ -102,7 +102,7 @@ async def end_well(ordeal: Ordeal, variables: dict[str, str], folder: Path, pers
     lines = Lines(folder / "events.jsonl")
     with DaemonProcess(variables, folder) as daemon:
         await daemon.until(lambda: caught_up(folder / "forwarder.db"), 180)
-        await asyncio.sleep(2)  # live traffic goes on a little
+        await asyncio.sleep(1)  # live traffic goes on a little
         await persona.ask("POST", "live?rate=0")
         await asyncio.sleep(LATE_BY + 0.1)  # all is visible now
         ordeal.made = await persona.made()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from forwarder.journal.status import read_status
 from forwarder.simulator import SimulatedPersona, World
 from forwarder.simulator.endpoint import LIST_PATH, Answer
 from tests.daemon.process import DaemonProcess, Lines, environment
@@ -54,13 +55,13 @@ async def test_a_fresh_event_does_not_wait_behind_a_long_history(tmp_path: Path)
 
 async def test_the_oldest_gap_goes_on_although_every_poll_finds_something(tmp_path: Path) -> None:
     """Persona is busier than one page a poll: the newest gap alone would take every request."""
-    async with SimulatedPersona(World(records=400), limit=1_000_000, live_rate=150) as persona:
+    async with SimulatedPersona(World(records=150), limit=1_000_000, live_rate=150) as persona:
         persona.behaviour.latency = 0.02
-        history = list(persona.world.ids(0, 400))
-        variables = environment(tmp_path, persona, persona_page_size=10, persona_poll_interval="200ms")
-        lines = Lines(tmp_path / "events.jsonl")
+        variables = environment(tmp_path, persona, persona_page_size=10)
         with DaemonProcess(variables, tmp_path) as daemon:
-            await daemon.until(lambda: lines.has(history), 40)
+            await daemon.logged("gap.opened")
+            journal = tmp_path / "forwarder.db"
+            await daemon.until(lambda: read_status(journal, now=0).sources[0].complete_from is not None, 40)
 
 
 @pytest.mark.parametrize("page_size", [7, 100])
