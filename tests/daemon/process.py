@@ -14,6 +14,8 @@ import aiohttp
 import orjson
 import pytest
 
+from forwarder.errors import JournalUnavailable
+from forwarder.journal.status import read_status
 from forwarder.simulator import SimulatedPersona
 
 LOOK = 0.02
@@ -164,6 +166,14 @@ async def status_of(variables: Mapping[str, str], folder: Path) -> dict[str, Any
         assert await command.ended(30) == 0, log.read_text()
     found: dict[str, Any] = orjson.loads(log.read_bytes())
     return found
+
+
+def caught_up(journal: Path) -> bool:
+    """Whether the walk through the history has come to its end; not so either where there is no journal yet."""
+    try:
+        return read_status(journal, now=0).sources[0].complete_from is not None
+    except (JournalUnavailable, IndexError):
+        return False
 
 
 class Lines:

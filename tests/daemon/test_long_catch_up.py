@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from forwarder.journal.status import read_status
 from forwarder.simulator import SimulatedPersona, World
 from forwarder.simulator.endpoint import LIST_PATH, Answer
-from tests.daemon.process import DaemonProcess, Lines, environment
+from tests.daemon.process import DaemonProcess, Lines, caught_up, environment
 
 POLL = 0.5
 
@@ -59,9 +58,7 @@ async def test_the_oldest_gap_goes_on_although_every_poll_finds_something(tmp_pa
         persona.behaviour.latency = 0.02
         variables = environment(tmp_path, persona, persona_page_size=10)
         with DaemonProcess(variables, tmp_path) as daemon:
-            await daemon.logged("gap.opened")
-            journal = tmp_path / "forwarder.db"
-            await daemon.until(lambda: read_status(journal, now=0).sources[0].complete_from is not None, 40)
+            await daemon.until(lambda: caught_up(tmp_path / "forwarder.db"), 40)
 
 
 @pytest.mark.parametrize("page_size", [7, 100])

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from forwarder.clock import SECOND, SystemClock, format_rfc3339
-from forwarder.journal.status import read_status
 from forwarder.simulator import SimulatedPersona, World
-from tests.daemon.process import DaemonProcess, Lines, environment
+from tests.daemon.process import DaemonProcess, Lines, caught_up, environment
 
 DAY = 86_400 * SECOND
 BLUR = 2 * SECOND
@@ -17,10 +16,8 @@ BLUR = 2 * SECOND
 async def collected(variables: dict[str, str], folder: Path, wanted: list[str]) -> set[str]:
     """What has arrived once the first walk is over and *wanted* is there."""
     lines = Lines(folder / "events.jsonl")
-    journal = folder / "forwarder.db"
     with DaemonProcess(variables, folder) as daemon:
-        await daemon.logged("source.page_collected" if wanted else "sink.opened")
-        await daemon.until(lambda: read_status(journal, now=0).sources[0].complete_from is not None)
+        await daemon.until(lambda: caught_up(folder / "forwarder.db"))
         await daemon.until(lambda: lines.has(wanted))
         await daemon.ready()
         assert await daemon.stop() == 0
