@@ -174,14 +174,16 @@ class Daemon:
 
     async def _status(self, journal: Journal) -> dict[str, object]:
         now = self._clock.now()
-        status = await asyncio.to_thread(read_status, journal.path, now=now)
+        known = journal.backlog_bytes
+        status = await asyncio.to_thread(read_status, journal.path, now=now, backlog_bytes=known)
         promises = {worker.name: worker.promise for worker in self.workers}
         return status.to_json() | {"version": __version__, "unready": list(self._unready()), "promises": promises}
 
     async def _exposition(self, journal: Journal) -> bytes:
         """Bring up to date what is read rather than counted, and expose all."""
         now = self._clock.now()
-        status = await asyncio.to_thread(read_status, journal.path, now=now)
+        known = journal.backlog_bytes
+        status = await asyncio.to_thread(read_status, journal.path, now=now, backlog_bytes=known)
         for part, size in status.bytes.items():
             self.metrics.state_bytes.labels(part).set(size)
         for sink in status.sinks:
