@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from forwarder.simulator import SimulatedPersona, World
 from forwarder.simulator.endpoint import LIST_PATH, Answer
+from forwarder.simulator.faults import Fault
 from tests.daemon.process import DaemonProcess, Lines, caught_up, environment
 
 POLL = 0.5
@@ -123,3 +125,25 @@ async def test_a_look_up_that_fails_holds_no_page_up_and_is_not_repeated(
     users = {event["user"]["id"] for event in lines.content()}
     assert {event["user"]["email"] for event in lines.content()} == {None}
     assert len(asked.single) == len(users)
+
+
+async def test_look_ups_that_stall_do_not_hold_up_one_page_after_the_other(
+    persona: SimulatedPersona, tmp_path: Path
+) -> None:
+    """15 pages with new users in most of them: the first may wait its 5 s, the others go on without."""
+    persona.behaviour.included = "never"
+    stalled = []
+
+    def met(request: web.Request, _: Fault | None) -> str:
+        if request.path == LIST_PATH:
+            return ""
+        stalled.append(request.path)
+        return "stall"
+
+    persona._met = met  # type: ignore[assignment,method-assign] # on this one instance
+    lines = Lines(tmp_path / "events.jsonl")
+    with DaemonProcess(environment(tmp_path, persona, persona_page_size=20), tmp_path) as daemon:
+        await daemon.logged("source.page_collected", fresh=20)
+        await daemon.until(lambda: len(lines.look()) >= 300, 8)
+        assert await daemon.stop() == 0
+    assert len(stalled) == 1
