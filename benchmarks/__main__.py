@@ -47,8 +47,7 @@ def main() -> None:
 
 
 def _told(run: Run) -> Run:
-    print(f"  {run.rate:,.0f} events/s; {run.wall:.0f} µs an event, {run.cpu:.0f} µs of them on the core, ", end="")
-    print(f"{run.waited:.0f} µs waiting for it because other processes had it", flush=True)
+    print(f"  {run.rate:,.0f} events/s: {run.wall:.0f} µs an event, {run.cpu:.0f} µs of them on the core", flush=True)
     return run
 
 
@@ -60,14 +59,10 @@ def _show_throughput(runs: list[Run]) -> None:
     for label, values in (
         ("sum of the floors", [[run.floor(kind) for run in runs] for kind in ("wall", "cpu")]),
         ("the daemon, whole", [[run.wall for run in runs], [run.cpu for run in runs]]),
-        ("the daemon, less its waiting for the core", [[run.wall - run.waited for run in runs], []]),
     ):
         print(f"  {label:<48}" + "".join(f"{_spread(value):>24}" for value in values))
-    for label, values in (
-        ("ratio of the whole to the floors", [[run.ratio(kind) for run in runs] for kind in ("wall", "cpu")]),
-        ("the same, less waiting for the core", [[(run.wall - run.waited) / run.floor("wall") for run in runs], []]),
-    ):
-        print(f"  {label:<48}" + "".join(f"{_spread(value, '.2f'):>24}" for value in values))
+    ratios = "".join(f"{_spread([run.ratio(kind) for run in runs], '.2f'):>24}" for kind in ("wall", "cpu"))
+    print(f"  {'ratio of the whole to the floors':<48}{ratios}")
     print(f"  a line is {median(run.bytes_an_event for run in runs):.0f} bytes long")
 
 
@@ -88,8 +83,6 @@ def _show_memory(found: memory.Backlog) -> None:
 
 
 def _spread(values: list[float], form: str = ".0f") -> str:
-    if not values:
-        return ""
     return f"{median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 

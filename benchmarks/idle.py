@@ -35,14 +35,14 @@ def measure(seconds: float, records: int = 1_000) -> Idle:
         variables = {"FORWARDER_SINKS": "file", "FORWARDER_FILE_PATH": str(folder / "events.jsonl")}
         with daemon(folder, variables, source) as process:
             time.sleep(SETTLE_SECONDS)
-            requests, cost, switches = source.stats()["requests"], process.cost(), process.switches()
+            requests, cpu, switches = source.stats()["requests"], process.cpu_seconds(), process.switches()
             time.sleep(seconds)
-            used, later = process.cost().since(cost), source.stats()["requests"]
+            used, later = process.cpu_seconds() - cpu, source.stats()["requests"]
             return Idle(
                 seconds=seconds,
                 polls=int(seconds // 30),
                 requests=later - requests,
-                cpu_seconds=used.cpu,
+                cpu_seconds=used,
                 switches=process.switches() - switches,
                 memory=process.memory("VmRSS"),
             )

@@ -21,18 +21,6 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a process has used so far, seconds: on its core, and waiting for it because others had it."""
-
-    cpu: float
-    waited: float
-
-    def since(self, earlier: "Cost") -> "Cost":
-        """Return what was used after *earlier*."""
-        return Cost(self.cpu - earlier.cpu, self.waited - earlier.waited)
-
-
 class Measured:
     """A running process and its counters."""
 
@@ -40,14 +28,10 @@ class Measured:
         self.process = process
         self.log = log
 
-    def cost(self) -> Cost:
-        """Sum over all threads; from ``schedstat``, which counts nanoseconds where ``stat`` counts 10 ms."""
-        cpu = waited = 0
-        for path in Path(f"/proc/{self.process.pid}/task").glob("*/schedstat"):
-            on_core, in_queue, _ = path.read_text().split()
-            cpu += int(on_core)
-            waited += int(in_queue)
-        return Cost(cpu / 1e9, waited / 1e9)
+    def cpu_seconds(self) -> float:
+        """What all its threads have used; from ``schedstat``, which counts nanoseconds where ``stat`` counts 10 ms."""
+        paths = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(path.read_text().split()[0]) for path in paths) / 1e9
 
     def memory(self, field: str) -> float:
         """A field of ``/proc/PID/status`` (``VmHWM``, ``VmRSS``, ``RssAnon``) in MB of 1,000,000 bytes."""

@@ -22,7 +22,6 @@ class Run:
     events: int
     wall: float
     cpu: float
-    waited: float
     floors: dict[str, dict[str, float]]
     bytes_an_event: float
 
@@ -51,11 +50,11 @@ def measure(records: int) -> Run:
             "FORWARDER_PERSONA_RATE_SHARE": "1",
         }
         with daemon(folder, variables, source) as process:
-            events, wall, cpu, waited = _watch(process, lines, records)
-        return Run(events, wall, cpu, waited, _floors(source, folder, lines), lines.stat().st_size / records)
+            events, wall, cpu = _watch(process, lines, records)
+        return Run(events, wall, cpu, _floors(source, folder, lines), lines.stat().st_size / records)
 
 
-def _watch(process: Measured, lines: Path, records: int) -> tuple[int, float, float, float]:
+def _watch(process: Measured, lines: Path, records: int) -> tuple[int, float, float]:
     """Measure from the first batch on the disk to the last, so that starting up does not count."""
     seen, size, began = 0, 0, None
     deadline = time.monotonic() + _PATIENCE
@@ -71,13 +70,13 @@ def _watch(process: Measured, lines: Path, records: int) -> tuple[int, float, fl
             new = file.read()
         seen, size = seen + new.count(b"\n"), size + len(new)
         if began is None:
-            began = (seen, time.perf_counter(), process.cost())
+            began = (seen, time.perf_counter(), process.cpu_seconds())
     if began is None:
         raise RuntimeError("nothing came")
     first, then, before = began
-    wall, cost = time.perf_counter() - then, process.cost().since(before)
+    wall, cpu = time.perf_counter() - then, process.cpu_seconds() - before
     events = seen - first
-    return events, wall * 1e6 / events, cost.cpu * 1e6 / events, cost.waited * 1e6 / events
+    return events, wall * 1e6 / events, cpu * 1e6 / events
 
 
 def _floors(source: Persona, folder: Path, lines: Path) -> dict[str, dict[str, float]]:
