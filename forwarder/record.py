@@ -113,8 +113,9 @@ def created_at(resource: Json) -> int | None:
 
 def related_id(resource: Json, relationship: str) -> str | None:
     """The id behind a to-one relationship (``user``, ``user-session``), or None."""
-    link = _object(_object(resource.get("relationships")).get(relationship))
-    return record_id(link.get("data"))
+    links = resource.get("relationships")
+    link = links.get(relationship) if isinstance(links, dict) else None
+    return record_id(link.get("data")) if isinstance(link, dict) else None
 
 
 def parse_event(resource: Json, *, origin: Origin, collected_at: int, user: Json | None = None) -> AuditEvent:
