@@ -70,7 +70,10 @@ async def test_a_key_file_that_turns_to_another_organization_is_not_followed(
 
 @pytest.mark.parametrize(
     ("wrong", "told"),
-    [("persona_production_wrong", "401"), ("persona_production_without_permission", "user_audit_log.read")],
+    [
+        ("persona_production_wrong", "401"),
+        pytest.param("persona_production_without_permission", "user_audit_log.read", marks=pytest.mark.slow),
+    ],
 )
 async def test_a_refused_key_is_tried_slowly_and_heals_when_its_file_changes(
     persona: SimulatedPersona, tmp_path: Path, wrong: str, told: str

@@ -25,6 +25,7 @@ async def busy_persona() -> AsyncIterator[SimulatedPersona]:
         yield simulated
 
 
+@pytest.mark.slow
 async def test_a_full_backlog_pauses_collecting_says_so_and_goes_on_when_the_sink_heals(
     busy_persona: SimulatedPersona, tmp_path: Path
 ) -> None:

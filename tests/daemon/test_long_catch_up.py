@@ -127,6 +127,7 @@ async def test_a_look_up_that_fails_holds_no_page_up_and_is_not_repeated(
     assert len(asked.single) == len(users)
 
 
+@pytest.mark.slow
 async def test_look_ups_that_stall_do_not_hold_up_one_page_after_the_other(
     persona: SimulatedPersona, tmp_path: Path
 ) -> None:
