@@ -19,6 +19,9 @@ RESERVE_BYTES = 4 << 20
 CHECK_SECONDS = 10.0
 """Bound on the check of a large journal at start; what it does not reach is found when it is read."""
 
+OLDEST_SQLITE = (3, 35, 0)
+"""``RETURNING`` and ``UPDATE … FROM`` came by then."""
+
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 
@@ -75,6 +78,8 @@ def connect(path: Path, *, factory: type[sqlite3.Connection] = sqlite3.Connectio
 
     What is there is looked over read-only first, so a damaged file stays as it is found.
     """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise JournalUnavailable(f"the journal needs SQLite 3.35 or newer; this Python has {sqlite3.sqlite_version}")
     with translated(path):
         if path.exists() and path.stat().st_size > 0:
             _examine(path)

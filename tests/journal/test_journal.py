@@ -69,6 +69,15 @@ async def everything(journal: Journal) -> list[str]:
     return [event.id for event in await journal.read(0, max_events=10_000, max_bytes=1 << 30)]
 
 
+async def test_an_old_sqlite_is_said_so_at_the_start(
+    tmp_path: Path, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at the first statement that it does not know."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(JournalUnavailable, match=r"SQLite 3\.35"):
+        await Journal.open(tmp_path / "journal.db", clock=clock)
+
+
 async def test_a_second_process_is_turned_away(opened: Open) -> None:
     """The lock is held for life: a second opener gets the error with exit status 75."""
     await opened()
