@@ -10,13 +10,13 @@ import typer
 
 from forwarder.cli.context import settings_of
 
-GC_THRESHOLD = 10_000
-"""Objects made between two looks for cycles: a page of Persona's makes thousands of objects, and no cycle."""
-
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from forwarder.settings import Settings
+
+GC_THRESHOLD = 10_000
+"""Objects made between two looks for cycles: a page of Persona's makes thousands of objects, and no cycle."""
 
 
 def run(ctx: typer.Context) -> None:
