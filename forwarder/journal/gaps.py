@@ -37,6 +37,8 @@ class Gap:
     """The highest order of sight (``ids.n``) when it was opened: what is above was not known then."""
     sweep: bool
     proven_then: int | None = None
+    """Up to this time all that was visible was read, or belongs to another open gap: a list that ends above it has lost
+    something."""
     hole_from: int | None = None
     started: bool = False
     opened: int | None = None

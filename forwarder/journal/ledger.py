@@ -9,13 +9,14 @@ This module decides and does nothing else. :func:`next_poll` and :func:`step` ar
 of one answer; the journal carries a :class:`Changes` out in one transaction. All times are Persona's, in microseconds:
 ``created-at`` of records, and "server time", the ``Date`` of an answer.
 
-Four choices go further than the plain rules:
+Five choices go further than the plain rules:
 
 - The cursors to go back to when one is lost are kept at distances of 1, 2, 4, 8 … pages, the top always among them
   (:func:`_remember`). So a lost cursor never has to be replaced by "the nearest known id", which a record with a wrong
   date could place below what is still unread.
 - The run of records below the floor is counted across pages (:attr:`Gap.low_run`), so a page that was asked for
   smaller, in the end with one record, closes a gap no sooner than a full one.
+- Sweeps begin while the first walk is still under way, and reach back from its opening until one has closed.
 - Two gaps merge where the newer one meets the older one's cursor itself, a record of the page; no date is asked.
 - A list that ends at a record which was known before the walk began is no hole, however young it is.
 """
@@ -66,10 +67,11 @@ def next_poll(
         return None
     floor = source.start if source.head is None else source.head
     sweep = source.head is None  # the first walk reads everything, so it is one
-    deep = None if source.swept is None else source.swept - lookback
-    if deep is not None and source.head is not None:
-        deep = min(source.head, deep)
-        if now - (source.swept or 0) >= sweep_interval and not any(gap.sweep for gap in gaps):
+    swept = _last_sweep(source, gaps)
+    deep = None
+    if swept is not None and source.head is not None:
+        deep = min(source.head, swept - lookback)
+        if now - swept >= sweep_interval and not any(gap.sweep and gap.based for gap in gaps):
             floor, sweep = deep, True
     if floor is not None and source.start is not None:
         floor = max(floor, source.start)
@@ -79,9 +81,19 @@ def next_poll(
         based=source.head is not None,
         mark=mark,
         sweep=sweep,
-        proven_then=source.proven,
+        proven_then=source.head if source.proven is None else source.proven,
         hole_from=source.head if deep is None else deep,
     )
+
+
+def _last_sweep(source: SourceState, gaps: Sequence[Gap]) -> int | None:
+    """When the last closed sweep was opened; before there is one, when the first walk was.
+
+    So sweeps do not wait for the end of a first walk that takes hours, or that stands at a record it cannot read.
+    """
+    if source.swept is not None:
+        return source.swept
+    return min((gap.opened for gap in gaps if not gap.based and gap.opened is not None), default=None)
 
 
 def choose(gaps: Sequence[Gap], *, oldest: bool) -> Gap | None:
@@ -207,11 +219,9 @@ def _close(source: SourceState, gap: Gap, server_time: int, *, ended: bool) -> C
         swept=_greatest(source.swept, gap.opened) if gap.sweep else source.swept,
         complete_from=source.complete_from if gap.based else (last_at if ended else source.start),
     )
-    # Without a closed walk to go by, the floor itself has to have been reached.
-    read_until = gap.floor if gap.proven_then is None else gap.proven_then
-    if not (ended and gap.based and read_until is not None and last_at > read_until):
+    if not (ended and gap.based and gap.proven_then is not None and last_at > gap.proven_then):
         return Changes(source, gap, "closed")
-    since = read_until if gap.hole_from is None else gap.hole_from
+    since = gap.proven_then if gap.hole_from is None else gap.hole_from
     return Changes(source, gap, "closed", holes=[Hole("lost", min(since, last_at), last_at)])
 
 

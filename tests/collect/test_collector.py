@@ -245,6 +245,11 @@ async def test_an_unreadable_record_with_nothing_known_below_is_tried_again_and_
         made += bench.persona.make(1)
         await asyncio.sleep(31)
         assert made[-1] in await bench.ids()
+        (late,) = bench.persona.make(1)
+        bench.persona.listed.insert(3, bench.persona.listed.pop(0))
+        await asyncio.sleep(1000)
+        assert late in await bench.ids(), "sweeps go on meanwhile"
+        made.append(late)
         bench.persona.unreadable = set()
         await asyncio.sleep(STUCK_SECONDS + 60)
         assert set(await bench.ids()) == set(made)

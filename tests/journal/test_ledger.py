@@ -100,6 +100,21 @@ def test_a_sweep_reaches_back_from_the_last_one_not_from_now() -> None:
     assert (gap.sweep, gap.floor) == (True, 840)
 
 
+def test_sweeps_do_not_wait_for_the_first_walk() -> None:
+    """It may take hours, or stand at a record that cannot be read; late records are looked for meanwhile."""
+    rest = {"gap_id": 2, "mark": 0, "lookback": 60, "sweep_interval": 15}
+    early = next_poll(SOURCE, [GAP], now=910, **rest)
+    assert early is not None
+    assert (early.sweep, early.floor) == (False, 1000)
+    due = next_poll(SOURCE, [GAP], now=915, **rest)
+    assert due is not None
+    assert (due.sweep, due.floor) == (True, 840)
+    under_way = Gap(id=2, floor=840, based=True, mark=0, sweep=True, started=True, opened=915)
+    one_at_a_time = next_poll(SOURCE, [GAP, under_way], now=990, **rest)
+    assert one_at_a_time is not None
+    assert not one_at_a_time.sweep
+
+
 def test_the_newest_gap_comes_first_and_the_oldest_in_its_turn() -> None:
     """Fresh events never wait behind a long history, and it cannot starve."""
     gaps = [Gap(id=number, floor=0, based=True, mark=0, sweep=False) for number in (1, 2, 3)]

@@ -225,8 +225,8 @@ def missing(world: World, store: Store) -> list[Made]:
     With a retention, what had left the list before the first walk found its end counts as older than the start.
     """
     bound = store.source.start or BEGINNING
-    if world.retention is not None:
-        bound = max(bound, store.source.complete_from or BEGINNING)
+    if world.retention is not None and store.source.complete_from is not None:
+        bound = max(bound, store.source.complete_from + 1)  # some of the end's own tick may be gone
     due = [made for made in world.made if made.visible <= world.now and made.earliest >= bound]
     return [made for made in due if made.id not in store.ids]
 
