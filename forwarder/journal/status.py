@@ -105,7 +105,7 @@ def _source(db: sqlite3.Connection, row: tuple[Any, ...]) -> SourceStatus:
         ids=ids,
         open_gaps=tuple(
             Stretch(
-                "sweep" if gap.sweep and gap.based else "poll",
+                "first walk" if not gap.based else "sweep" if gap.sweep else "poll",
                 _moment(gap.floor),
                 _moment(gap.ceil),
                 _moment(gap.cursor_at),
