@@ -13,7 +13,6 @@ from forwarder.journal.books import Books, Collected
 from forwarder.journal.collecting import Arrival, SourceRecord
 from forwarder.journal.database import Database, Work
 from forwarder.journal.delivering import Backlog, DeadLetter, StoredEvent
-from forwarder.journal.file import sizes_on_disk
 from forwarder.journal.gaps import CursorRefused, PageRead, PageUnreadable
 
 T = TypeVar("T")
@@ -233,11 +232,6 @@ class Journal:
 
         await self._db.make_room()
         return await self._write(work) == FORGET_CHUNK
-
-    async def sizes(self) -> dict[str, int]:
-        """Bytes on the disk by part: ``file``, ``wal``; and of the ``backlog``'s bodies."""
-        on_disk = await self._db.read(lambda _: sizes_on_disk(self.path))
-        return {**on_disk, "backlog": self._books.backlog_bytes}
 
     # -- inside --------------------------------------------------------------------------------------------------
 
