@@ -30,6 +30,8 @@ class SourceRecord:
     state: SourceState
     gaps: tuple[Gap, ...]
     last_success: int | None
+    known: int = 0
+    """How many ids of it the journal remembers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,13 @@ class Arrival:
 def load_source(db: sqlite3.Connection, name: str) -> SourceRecord:
     """The source called *name*, entered if it is new."""
     db.execute("INSERT OR IGNORE INTO source (name) VALUES (?)", (name,))
+    return read_source(db, name)
+
+
+def read_source(db: sqlite3.Connection, name: str) -> SourceRecord:
+    """The source called *name*, which is there."""
     row = db.execute(
-        "SELECT id, organization_id, environment_id, start, head, proven, swept, complete_from, last_success "
+        "SELECT id, organization_id, environment_id, start, head, proven, swept, complete_from, last_success, known "
         "FROM source WHERE name = ?",
         (name,),
     ).fetchone()
@@ -67,6 +74,7 @@ def load_source(db: sqlite3.Connection, name: str) -> SourceRecord:
         state=SourceState(*row[3:8]),
         gaps=tuple(load_gaps(db, row[0])),
         last_success=row[8],
+        known=row[9],
     )
 
 
@@ -173,7 +181,8 @@ def enter(
             for nth, new in enumerate(changes.fresh, start=1)
         ],
     )
-    db.execute("UPDATE source SET sights = ? WHERE id = ?", (sights + len(changes.fresh), source))
+    fresh = len(changes.fresh)
+    db.execute("UPDATE source SET sights = sights + ?, known = known + ? WHERE id = ?", (fresh, fresh, source))
     chronological = sorted(changes.fresh, key=_chronologically)
     released = None if first_seq is None else arrival.collected
     live = gap.based and not gap.sweep
@@ -245,6 +254,7 @@ def forget_ids(db: sqlite3.Connection, source: int, before: int, limit: int) -> 
         "  LIMIT ?3)",
         (source, before, limit),
     )
+    db.execute("UPDATE source SET known = known - ? WHERE id = ?", (changed.rowcount, source))
     return changed.rowcount
 
 

@@ -26,6 +26,7 @@ CREATE TABLE source (
     environment_id TEXT,
     start INTEGER, head INTEGER, proven INTEGER, swept INTEGER, complete_from INTEGER,   -- see ledger.SourceState
     sights INTEGER NOT NULL DEFAULT 0,     -- the highest ids.n given out
+    known INTEGER NOT NULL DEFAULT 0,      -- how many ids there are: counting millions takes seconds
     gaps INTEGER NOT NULL DEFAULT 0,       -- the highest gap.id given out
     last_success INTEGER                   -- our clock, when it last answered well
 );

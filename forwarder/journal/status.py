@@ -9,7 +9,6 @@ from typing import Any
 from forwarder.clock import BEGINNING, format_rfc3339
 from forwarder.journal import collecting, delivering
 from forwarder.journal.file import connect_read_only, sizes_on_disk, translated
-from forwarder.journal.gaps import SourceState
 from forwarder.journal.ledger import complete_until
 
 
@@ -84,25 +83,24 @@ def read_status(path: Path, *, now: int, backlog_bytes: int | None = None) -> St
             journal_id=journal_id,
             running=not closed,
             bytes={**sizes_on_disk(path), "backlog": backlog_bytes},
-            sources=tuple(_source(db, row) for row in db.execute("SELECT * FROM source ORDER BY name").fetchall()),
+            sources=tuple(
+                _source(db, name) for (name,) in db.execute("SELECT name FROM source ORDER BY name").fetchall()
+            ),
             sinks=tuple(_sink(db, row, now) for row in db.execute("SELECT * FROM sink ORDER BY name").fetchall()),
         )
 
 
-def _source(db: sqlite3.Connection, row: tuple[Any, ...]) -> SourceStatus:
-    source, name, organization, environment, *times = row
-    state = SourceState(*times[:5])
-    gaps = tuple(collecting.load_gaps(db, source))
-    (ids,) = db.execute("SELECT count(*) FROM ids WHERE source = ?", (source,)).fetchone()
-    holes = db.execute("SELECT kind, since, until FROM hole WHERE source = ? ORDER BY since", (source,)).fetchall()
+def _source(db: sqlite3.Connection, name: str) -> SourceStatus:
+    source = collecting.read_source(db, name)
+    holes = db.execute("SELECT kind, since, until FROM hole WHERE source = ? ORDER BY since", (source.id,)).fetchall()
     return SourceStatus(
         name=name,
-        organization_id=organization,
-        environment_id=environment,
-        complete_from=_moment(state.complete_from),
-        complete_until=_moment(complete_until(state, gaps)),
-        last_success=_moment(times[7]),
-        ids=ids,
+        organization_id=source.organization_id,
+        environment_id=source.environment_id,
+        complete_from=_moment(source.state.complete_from),
+        complete_until=_moment(complete_until(source.state, source.gaps)),
+        last_success=_moment(source.last_success),
+        ids=source.known,
         open_gaps=tuple(
             Stretch(
                 "first walk" if not gap.based else "sweep" if gap.sweep else "poll",
@@ -110,7 +108,7 @@ def _source(db: sqlite3.Connection, row: tuple[Any, ...]) -> SourceStatus:
                 _moment(gap.ceil),
                 _moment(gap.cursor_at),
             )
-            for gap in gaps
+            for gap in source.gaps
         ),
         holes=tuple(Stretch(kind, _moment(since), _moment(until)) for kind, since, until in holes),
     )
