@@ -1,6 +1,7 @@
 """What a page says about where a walk stands. Pure; each question is asked so that one wrong date decides nothing."""
 
 from collections.abc import Mapping, Sequence
+from statistics import median_low
 
 from forwarder.clock import BEGINNING
 from forwarder.journal.gaps import Gap, PageRead, Row, SourceState
@@ -46,6 +47,17 @@ def list_end(rows: Sequence[Row], above: int | None) -> int | None:
     if len(dated) > 2:  # two cannot outvote a wrong one
         return dated[1]
     return min((at for at in (above, *dated) if at is not None), default=None)
+
+
+def complete_above(rows: Sequence[Row], above: int | None) -> int | None:
+    """From when on a list that ends with this page was read whole: the median of its last records.
+
+    Rather too late than too early, for it is a claim of completeness.
+    """
+    dated = [row.at for row in rows[-LOW_RUN:] if row.at is not None]
+    if above is not None and len(dated) < LOW_RUN // 2:
+        dated.append(above)
+    return median_low(dated) if dated else None
 
 
 def low_run(gap: Gap, page: PageRead) -> int:

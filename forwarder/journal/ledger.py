@@ -25,7 +25,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from forwarder.clock import BEGINNING, SECOND
-from forwarder.journal.evidence import caught_up, is_known, list_end, low_run, newest_claim, reached_floor, repeats
+from forwarder.journal.evidence import (
+    caught_up,
+    complete_above,
+    is_known,
+    list_end,
+    low_run,
+    newest_claim,
+    reached_floor,
+    repeats,
+)
 from forwarder.journal.gaps import (
     Changes,
     CursorRefused,
@@ -157,6 +166,8 @@ def _page(
         last_known = bool(page.rows) and is_known(page.rows[-1], gap, known)
         at_end = replace(gap, cursor_at=list_end(page.rows, above))
         closed = _close(source, at_end, page.server_time, ended=not (gap.based and last_known))
+        if not gap.based:
+            closed = replace(closed, source=replace(closed.source, complete_from=complete_above(page.rows, above)))
         return replace(closed, fresh=fresh, seen=seen)
     for older in sorted(others, key=_by_id, reverse=True):
         if older.id < gap.id and caught_up(older, page):

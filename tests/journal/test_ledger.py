@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from forwarder.clock import BEGINNING
 from forwarder.journal import choose
-from forwarder.journal.evidence import list_end, newest_claim
+from forwarder.journal.evidence import complete_above, list_end, newest_claim
 from forwarder.journal.gaps import CursorRefused, Gap, PageRead, PageUnreadable, Row, SourceState
 from forwarder.journal.ledger import complete_until, next_poll, step
 
@@ -133,11 +133,12 @@ def test_an_undated_record_takes_the_newest_claim_around_it() -> None:
     assert newest_claim([Row("a", None)], 0, 7) == 7
 
 
-def test_one_wrong_date_does_not_say_where_the_list_ends() -> None:
-    """The second lowest of the last ten; with one or two, the page before has a say."""
-    assert list_end([Row(str(at), at) for at in (9, 8, 7, -100)], None) == 7
-    assert list_end([Row("a", 1000)], 50) == 50
-    assert list_end([], None) is None
+def test_a_few_wrong_dates_do_not_say_where_the_list_ends() -> None:
+    """What may be lost is judged by the second lowest of the last ten, what is claimed complete by their median."""
+    rows = [Row(str(at), at) for at in (9, 8, 7, 6, -100)]
+    assert (list_end(rows, None), complete_above(rows, None)) == (6, 7)
+    assert (list_end([Row("a", 1000)], 50), complete_above([Row("a", 1000)], 50)) == (50, 50)
+    assert (list_end([Row("a", None)], None), complete_above([Row("a", None)], None)) == (None, None)
 
 
 def test_completeness_is_claimed_only_above_every_open_gap() -> None:
