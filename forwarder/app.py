@@ -21,7 +21,7 @@ from forwarder.collect.persona import PersonaApi
 from forwarder.delivery import DeliveryWorker
 from forwarder.errors import DiskFull
 from forwarder.journal import Journal
-from forwarder.journal.status import read_status
+from forwarder.journal.status import Status, read_status
 from forwarder.logs import get_logger
 from forwarder.metrics import Metrics
 from forwarder.privacy import Privacy
@@ -172,18 +172,18 @@ class Daemon:
             *(self._supervisor.restarting() if self._supervisor else ()),
         ]
 
-    async def _status(self, journal: Journal) -> dict[str, object]:
+    async def _account(self, journal: Journal) -> Status:
         now = self._clock.now()
-        known = journal.backlog_bytes
-        status = await asyncio.to_thread(read_status, journal.path, now=now, backlog_bytes=known)
+        return await asyncio.to_thread(read_status, journal.path, now=now, backlog_bytes=journal.backlog_bytes)
+
+    async def _status(self, journal: Journal) -> dict[str, object]:
+        status = await self._account(journal)
         promises = {worker.name: worker.promise for worker in self.workers}
         return status.to_json() | {"version": __version__, "unready": list(self._unready()), "promises": promises}
 
     async def _exposition(self, journal: Journal) -> bytes:
         """Bring up to date what is read rather than counted, and expose all."""
-        now = self._clock.now()
-        known = journal.backlog_bytes
-        status = await asyncio.to_thread(read_status, journal.path, now=now, backlog_bytes=known)
+        status = await self._account(journal)
         for part, size in status.bytes.items():
             self.metrics.state_bytes.labels(part).set(size)
         for sink in status.sinks:

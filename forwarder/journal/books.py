@@ -80,7 +80,7 @@ class Books:
         start_at: int,
     ) -> Collected:
         """Let the ledger decide on one answer and carry its decision out; release what is due."""
-        source = collecting.load_source(db, name)
+        source = collecting.read_source(db, name)
         gap = next(gap for gap in source.gaps if gap.id == gap_id)
         others = [other for other in source.gaps if other.id != gap_id]
         rows = outcome.rows if isinstance(outcome, PageRead) else ()
@@ -88,7 +88,7 @@ class Books:
         changes = ledger.step(source.state, gap, others, outcome, known, start_at)
         collecting.apply(db, source.id, changes, arrival)
         self._enter(db, source.id, changes, arrival)
-        after = collecting.load_source(db, name)
+        after = collecting.read_source(db, name)
         return Collected(changes, after, len(changes.fresh), len(changes.seen))
 
     def release(self, db: sqlite3.Connection, source: int, now: int, older_than: int) -> int:

@@ -97,7 +97,7 @@ class Journal:
         def work(db: sqlite3.Connection) -> SourceRecord:
             source = collecting.load_source(db, name)
             collecting.claim(db, source.id, organization, environment)
-            return collecting.load_source(db, name)
+            return collecting.read_source(db, name)
 
         return await self._write(work)
 
@@ -118,7 +118,7 @@ class Journal:
             )
             if gap is not None:
                 collecting.open_gap(db, source.id, gap)
-            return collecting.load_source(db, name)
+            return collecting.read_source(db, name)
 
         return await self._write(work)
 
@@ -167,8 +167,8 @@ class Journal:
         """Those of *users* of whom the journal knows nothing but the id."""
         if not users:
             return []
-        return await self._write(
-            lambda db: collecting.unknown_users(db, collecting.load_source(db, name).id, users),
+        return await self._db.read(
+            lambda db: collecting.unknown_users(db, collecting.read_source(db, name).id, users),
         )
 
     @property

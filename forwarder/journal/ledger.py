@@ -165,9 +165,8 @@ def _page(
     if page.next is None:
         last_known = bool(page.rows) and is_known(page.rows[-1], gap, known)
         at_end = replace(gap, cursor_at=list_end(page.rows, above))
-        closed = _close(source, at_end, page.server_time, ended=not (gap.based and last_known))
-        if not gap.based:
-            closed = replace(closed, source=replace(closed.source, complete_from=complete_above(page.rows, above)))
+        whole_from = complete_above(page.rows, above)
+        closed = _close(source, at_end, page.server_time, ended=not (gap.based and last_known), whole_from=whole_from)
         return replace(closed, fresh=fresh, seen=seen)
     for older in sorted(others, key=_by_id, reverse=True):
         if older.id < gap.id and caught_up(older, page):
@@ -221,14 +220,18 @@ def _merge(gap: Gap, older: Gap) -> Gap:
     )
 
 
-def _close(source: SourceState, gap: Gap, server_time: int, *, ended: bool) -> Changes:
-    """Close *gap*; if the list *ended* above its floor, say what may have left it unread."""
+def _close(source: SourceState, gap: Gap, server_time: int, *, ended: bool, whole_from: int | None = None) -> Changes:
+    """Close *gap*; if the list *ended* above its floor, say what may have left it unread.
+
+    *whole_from* is from when on a list that ended was read whole; without it, from the deepest record on.
+    """
     last_at = server_time - RETENTION if gap.cursor_at is None else gap.cursor_at
+    end = last_at if whole_from is None else whole_from
     source = replace(
         source,
         proven=_greatest(source.proven, gap.opened),
         swept=_greatest(source.swept, gap.opened) if gap.sweep else source.swept,
-        complete_from=source.complete_from if gap.based else (last_at if ended else source.start),
+        complete_from=source.complete_from if gap.based else (end if ended else source.start),
     )
     if not (ended and gap.based and gap.proven_then is not None and last_at > gap.proven_then):
         return Changes(source, gap, "closed")
