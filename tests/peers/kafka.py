@@ -7,6 +7,7 @@ only what a test allows.
 
 import fcntl
 import importlib
+import itertools
 import re
 import shutil
 import signal
@@ -28,6 +29,7 @@ USER, PASSWORD = "alice", "alice-has-a-secret"
 _FILES = Path(__file__).parent / "kafka_broker"
 _CLUSTER = "4L6g3nShT-eMCtK--X86sw"
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+_settled = itertools.count(1)
 _LISTENERS = ("plain", "login", "tls", "controller")
 
 
@@ -138,14 +140,12 @@ class KafkaBroker:
         """Create a topic; configuration keys with ``_`` for ``.``."""
         settings = {key.replace("_", "."): value for key, value in config.items()}
         self._administer("create_topics", _admin.NewTopic(name, partitions, 1, config=settings))
-        deadline = time.monotonic() + 30
-        while not self._leads(name):
-            assert time.monotonic() < deadline, f"topic {name} is not ready"
-            time.sleep(0.02)
+        self._wait_until_leading(name)
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic."""
         self._administer("delete_topics", name)
+        self._settle()
 
     def configure_topic(self, name: str, **config: str) -> None:
         """Change the topic's configuration; keys as in :meth:`create_topic`."""
@@ -155,6 +155,7 @@ class KafkaBroker:
         ]
         resource = _admin.ConfigResource(_admin.ConfigResource.Type.TOPIC, name, incremental_configs=entries)
         self._administer("incremental_alter_configs", resource)
+        self._settle()
 
     def allow(self, operation: str, topic: str) -> None:
         """Let :data:`USER` do *operation* (``WRITE``, ``DESCRIBE``, …) on *topic*."""
@@ -168,6 +169,7 @@ class KafkaBroker:
             _admin.AclPermissionType.ALLOW,
         )
         self._administer("create_acls", rule)
+        self._settle()
 
     def read(self, topic: str) -> list[Record]:
         """Read all of *topic* with librdkafka, partition by partition."""
@@ -212,6 +214,24 @@ class KafkaBroker:
         client = self._client()
         for answer in getattr(client, method)([wanted]).values():
             answer.result(timeout=20)
+
+    def _settle(self) -> None:
+        """Wait until the broker acts on all that it was asked for: its controller answers before that.
+
+        The broker takes the controller's decisions over in batches, in order, one batch after the other, and shows a
+        new topic when it begins with the batch that holds it. So where a first topic is seen, its batch may still be
+        on its way; a second one, asked for only then, is in a later batch.
+        """
+        for _ in range(2):
+            name = f"settled-{next(_settled)}"
+            self._administer("create_topics", _admin.NewTopic(name, 1, 1))
+            self._wait_until_leading(name)
+
+    def _wait_until_leading(self, topic: str) -> None:
+        deadline = time.monotonic() + 30
+        while not self._leads(topic):
+            assert time.monotonic() < deadline, f"topic {topic} is not ready"
+            time.sleep(0.02)
 
     def _is_ready(self) -> bool:
         return accepts(self._ports["plain"]) and self._leads()
