@@ -113,11 +113,15 @@ def choose(gaps: Sequence[Gap], *, oldest: bool) -> Gap | None:
 
 
 def complete_until(state: SourceState, gaps: Sequence[Gap]) -> int | None:
-    """Server time up to which everything visible was read: what open gaps still cover does not count."""
-    floors = [gap.floor for gap in gaps if gap.started and gap.floor is not None]
-    if any(gap.started and not gap.based for gap in gaps):
+    """Server time up to which everything visible was read.
+
+    An open gap takes nothing away from what had been read when it was opened: it only holds back what a newer gap,
+    closed meanwhile, would claim. So a sweep, whose floor is far below, does not make the answer go back.
+    """
+    started = [gap for gap in gaps if gap.started]
+    if state.proven is None or any(not gap.based for gap in started):
         return None
-    return state.proven if not floors or state.proven is None else min(state.proven, *floors)
+    return _least(state.proven, *(gap.proven_then for gap in started))
 
 
 def step(

@@ -1,5 +1,7 @@
 """The ledger's smaller decisions, one by one."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,10 +143,19 @@ def test_a_few_wrong_dates_do_not_say_where_the_list_ends() -> None:
     assert (list_end([Row("a", None)], None), complete_above([Row("a", None)], None)) == (None, None)
 
 
-def test_completeness_is_claimed_only_above_every_open_gap() -> None:
-    """While the first walk is under way nothing is; then what open gaps cover is not."""
+def test_completeness_is_claimed_only_as_far_as_every_open_gap_knew_it() -> None:
+    """While the first walk is under way nothing is; then what was read before the oldest open gap was opened."""
     state = SourceState(start=0, head=100, proven=90)
     assert complete_until(state, []) == 90
     assert complete_until(state, [GAP]) is None
-    open_gap = Gap(id=2, floor=40, based=True, mark=0, sweep=False, started=True)
-    assert complete_until(state, [open_gap]) == 40
+    poll = Gap(id=2, floor=60, based=True, mark=0, sweep=False, started=True, proven_then=70)
+    assert complete_until(state, [poll]) == 70
+    assert complete_until(SourceState(start=0, head=100), [poll]) is None
+
+
+def test_a_sweep_under_way_takes_back_no_claim() -> None:
+    """Its floor is far below what polls have read since: the look-back is read again, not for the first time."""
+    state = SourceState(start=0, head=100, proven=90)
+    sweep = Gap(id=2, floor=10, based=True, mark=0, sweep=True, started=True, proven_then=90)
+    assert complete_until(state, [sweep]) == 90
+    assert complete_until(state, [replace(sweep, started=False, proven_then=50)]) == 90, "nothing is on its way yet"
