@@ -78,7 +78,7 @@ class SimulatedPersona:
 
     async def start(self) -> None:
         """Bind and serve. Raises OSError if the port is taken."""
-        self._stop = asyncio.Event()
+        self._stop, self._rate_set = asyncio.Event(), asyncio.Event()
         app = web.Application()
         app.add_routes(Control(self.world, self.faults, self.stats, self._set_rate).routes())
         app.router.add_get("/_elsewhere", self._elsewhere)
@@ -96,6 +96,7 @@ class SimulatedPersona:
             return
         runner, self._runner = self._runner, None
         self._stop.set()
+        self._rate_set.set()
         await self._live
         await runner.cleanup()
 
@@ -133,14 +134,23 @@ class SimulatedPersona:
 
     def _set_rate(self, rate: float) -> None:
         self.live_rate = rate
+        self._rate_set.set()
 
     async def _make_records(self) -> None:
         pulse = Pulse(self._stop, self._time)
         owed, before = 0.0, self._time.monotonic()
         while not await pulse.wait(_TICK):
+            if not self.live_rate:
+                await self._until_rate_is_set()
+                before = self._time.monotonic()
             now = self._time.monotonic()
             owed += self.live_rate * (now - before)
             before = now
             if owed >= 1:
                 self.world.append(int(owed))
                 owed -= int(owed)
+
+    async def _until_rate_is_set(self) -> None:
+        """Wait without looking again and again; the stop sets the rate, too."""
+        self._rate_set.clear()
+        await self._rate_set.wait()
