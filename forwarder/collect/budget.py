@@ -101,6 +101,10 @@ class Budget:
         self._forget(now)
         self._since_oldest += 1
 
+    def charge(self, now: float) -> None:
+        """Record a request that was made unasked, beside the one that was granted: the next ones wait for it."""
+        self._others.append(now)
+
     def oldest_turn(self) -> bool:
         """Whether the next request belongs to the oldest open gap: true for one request in five.
 

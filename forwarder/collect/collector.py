@@ -74,6 +74,7 @@ class Collector:
         self._telling = Telling(name, metrics)
         self._budget = Budget(settings.rate_share, settings.poll_interval)
         self._lookup = UserLookup(api, self._budget, clock)
+        api.on_repeat = lambda: self._budget.charge(clock.monotonic())
         self._page_size = settings.page_size
         self._failures = 0
         self._answered = False

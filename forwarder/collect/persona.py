@@ -14,6 +14,7 @@ followed, and over plain ``http`` (a loopback host) no proxy is used, since it w
 
 import ssl
 from base64 import b64encode
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
 from urllib.request import getproxies, proxy_bypass
@@ -56,6 +57,9 @@ class PersonaApi:
         self._variable = f"FORWARDER_{name.upper().replace('-', '_')}"
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
+        self._sent = 0
+        self.on_repeat: Callable[[], None] = lambda: None
+        """Called for each request that the client repeats by itself, when a kept connection turns out to be closed."""
         self.request_id: str | None = None
         """Persona's name for the last request that it answered with one; None while it has not answered."""
 
@@ -99,6 +103,7 @@ class PersonaApi:
         url = URL(self._settings.base_url + path, encoded=True)
         started = self._clock.monotonic()
         status, self.request_id = "error", None
+        self._sent = 0
         try:
             async with session.get(
                 url,
@@ -137,8 +142,17 @@ class PersonaApi:
         except Damaged as error:
             raise Retryable(named(headers, f"the page arrived damaged: {error}"), kind="incomplete") from error
 
+    async def _count(self, *_: object) -> None:
+        """Count what is really sent: the rate limit does, too."""
+        self._sent += 1
+        if self._sent > 1:
+            self.on_repeat()
+
     def _open(self) -> aiohttp.ClientSession:
+        counting = aiohttp.TraceConfig()
+        counting.on_request_headers_sent.append(self._count)
         return aiohttp.ClientSession(
+            trace_configs=[counting],
             connector=aiohttp.TCPConnector(ssl=self._trust()),
             timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
             headers={

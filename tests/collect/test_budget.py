@@ -177,3 +177,10 @@ def test_no_window_ever_holds_more_than_the_share_or_the_polls(
     for start, _ in sent:
         inside = [limit for moment, limit in sent if start <= moment < start + WINDOW]
         assert len(inside) <= max(polls, math.floor(share * max(inside) + 1e-9))
+
+
+def test_a_request_made_unasked_is_paid_back() -> None:
+    """What the client library repeats by itself takes the place of a later request."""
+    one, other = Budget(0.25, 30), Budget(0.25, 30)
+    one.charge(0)
+    assert len(rush(one, 0, 1)) == len(rush(other, 0, 1)) - 1

@@ -479,3 +479,26 @@ async def copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.write(data)
         await writer.drain()
     writer.close()
+
+
+async def test_a_request_that_the_client_repeats_by_itself_is_told() -> None:
+    """A kept connection that the server closes is no failure; yet the rate limit counts both requests."""
+    kept = http(page("ual_1")).replace(b"Connection: close", b"Connection: keep-alive")
+    again: list[Request] = []
+
+    async def script(writer: asyncio.StreamWriter, request: Request) -> None:
+        writer.write(kept)
+        if len(server.requests) == 1:
+            await request.reader.readuntil(b"\r\n\r\n")  # the second request on this connection: no answer
+            again.append(request)
+        await writer.drain()
+
+    repeats: list[int] = []
+    async with serving(script) as server:
+        api = persona(server.url)
+        api.on_repeat = lambda: repeats.append(len(server.requests))
+        await api.fetch_page(None, 10)
+        assert repeats == []
+        await api.fetch_page(None, 10)
+        assert (len(again), len(repeats)) == (1, 1)
+        await api.close()
