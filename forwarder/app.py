@@ -63,6 +63,7 @@ class Daemon:
         journal = await Journal.open(
             state.path,
             clock=self._clock,
+            random=self._random,
             max_bytes=state.max_bytes,
             retention=state.dedupe_retention,
         )

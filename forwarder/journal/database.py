@@ -7,8 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import TypeVar
 
+from forwarder.clock import Clock
 from forwarder.errors import DiskFull, JournalUnavailable
 from forwarder.journal.file import Reserve, connect, connect_read_only, lock, translated
 
@@ -24,6 +26,7 @@ VACUUM_PAGES = 2_000
 class Database:
     """Runs SQL: writing in one thread, each work one transaction; reading in another, beside it.
 
+    :param clock, random: date and name a journal that is made
     :param executors: run the writer's and the reader's work, each one call at a time; threads of their own by default
     :param on_rollback: called in the writer's thread after a transaction was undone
     """
@@ -32,6 +35,8 @@ class Database:
         self,
         path: Path,
         *,
+        clock: Clock,
+        random: Random,
         executors: tuple[Executor, Executor] | None,
         factory: type[sqlite3.Connection],
         on_rollback: Work[None],
@@ -43,6 +48,8 @@ class Database:
             ThreadPoolExecutor(1, thread_name_prefix="journal-writer"),
             ThreadPoolExecutor(1, thread_name_prefix="journal-reader"),
         )
+        self._clock = clock
+        self._random = random
         self._factory = factory
         self._on_rollback = on_rollback
         self._reserve = Reserve(path)
@@ -95,7 +102,7 @@ class Database:
     def _open(self, begin: Work[None]) -> None:
         self._lock = lock(self.path)
         try:
-            self._writing = connect(self.path, factory=self._factory)
+            self._writing = connect(self.path, clock=self._clock, random=self._random, factory=self._factory)
         except DiskFull as error:
             raise JournalUnavailable(f"the journal {self.path} cannot be made: its disk is full") from error
         self._reading = connect_read_only(self.path)

@@ -2,21 +2,21 @@
 
 import fcntl
 import os
-import secrets
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from random import Random
 from urllib.parse import quote
 
+from forwarder.clock import SECOND, Clock
 from forwarder.errors import DiskFull, JournalDamaged, JournalLocked, JournalUnavailable
 from forwarder.journal.schema import APPLICATION_ID, TABLES, VERSION
 
 RESERVE_BYTES = 4 << 20
 """Kept free beside the journal, so that cursors and dead letters can still be written when the disk is full."""
 
-CHECK_SECONDS = 10.0
+CHECK_SECONDS = 10
 """Bound on the check of a large journal at start; what it does not reach is found when it is read."""
 
 OLDEST_SQLITE = (3, 35, 0)
@@ -73,16 +73,23 @@ def lock(path: Path) -> int:
     return descriptor
 
 
-def connect(path: Path, *, factory: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:
+def connect(
+    path: Path,
+    *,
+    clock: Clock,
+    random: Random,
+    factory: type[sqlite3.Connection] = sqlite3.Connection,
+) -> sqlite3.Connection:
     """Open the journal for reading and writing, making it if it is not there.
 
-    What is there is looked over read-only first, so a damaged file stays as it is found.
+    What is there is looked over read-only first, so a damaged file stays as it is found. A new journal's identity is
+    drawn from *random* and dated by *clock*.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise JournalUnavailable(f"the journal needs SQLite 3.35 or newer; this Python has {sqlite3.sqlite_version}")
     with translated(path):
         if path.exists() and path.stat().st_size > 0:
-            _examine(path)
+            _examine(path, clock)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=factory)
         path.chmod(0o600)
         connection.execute("PRAGMA busy_timeout = 5000")
@@ -93,7 +100,7 @@ def connect(path: Path, *, factory: type[sqlite3.Connection] = sqlite3.Connectio
         connection.execute("PRAGMA cache_size = -16384")
         connection.execute("PRAGMA temp_store = MEMORY")
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            _create(connection)
+            _create(connection, journal_id=random.randbytes(8).hex(), created=clock.now())
         return connection
 
 
@@ -156,28 +163,27 @@ class Reserve:
         self._path.unlink(missing_ok=True)
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _create(connection: sqlite3.Connection, *, journal_id: str, created: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     for statement in TABLES.split(";\n"):
         if statement.strip():
             connection.execute(statement)
-    connection.execute(
-        "INSERT INTO meta VALUES (1, ?, ?, 1)",
-        (secrets.token_hex(8), time.time_ns() // 1000),
-    )
+    connection.execute("INSERT INTO meta VALUES (1, ?, ?, 1)", (journal_id, created))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")
 
 
-def _examine(path: Path) -> None:
+def _examine(path: Path, clock: Clock) -> None:
     """Look the file over without touching it: SQLite itself may write to what it opens for writing."""
     wal = Path(f"{path}-wal")
     untouched = "immutable=1" if not wal.exists() or wal.stat().st_size == 0 else "mode=ro"
     with closing(sqlite3.connect(_uri(path, untouched), uri=True, isolation_level=None)) as connection:
         _identify(connection, path)
-        deadline = time.monotonic() + CHECK_SECONDS
-        connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 100_000)
+        # By the wall clock, for the other is the event loop's and this runs in the writer's thread; a step of it cuts
+        # the check short, or lets it come to its own end.
+        deadline = clock.now() + CHECK_SECONDS * SECOND
+        connection.set_progress_handler(lambda: int(clock.now() > deadline), 100_000)
         try:
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         except sqlite3.OperationalError as error:

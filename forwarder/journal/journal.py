@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
+from random import Random, SystemRandom
 from typing import TypeVar
 
 from forwarder.clock import BEGINNING, SECOND, Clock
@@ -32,6 +33,7 @@ class Journal:
         path: Path,
         *,
         clock: Clock,
+        random: Random,
         max_bytes: int,
         retention: float,
         executors: tuple[Executor, Executor] | None,
@@ -42,7 +44,14 @@ class Journal:
         self._clock = clock
         self._retention = int(retention * SECOND)
         self._books = Books()
-        self._db = Database(path, executors=executors, factory=factory, on_rollback=self._books.recall)
+        self._db = Database(
+            path,
+            clock=clock,
+            random=random,
+            executors=executors,
+            factory=factory,
+            on_rollback=self._books.recall,
+        )
         self._subscribers: list[asyncio.Event] = []
 
     @classmethod
@@ -51,6 +60,7 @@ class Journal:
         path: Path,
         *,
         clock: Clock,
+        random: Random | None = None,
         max_bytes: int = 2 << 30,
         retention: float = 190 * 86400.0,
         executors: tuple[Executor, Executor] | None = None,
@@ -58,8 +68,8 @@ class Journal:
     ) -> "Journal":
         """Take the lock, open the file or make it, and number on from where it left off.
 
-        *retention* is in seconds. *executors* run the writer's and the reader's work, each one call at a time
-        (threads of their own unless a simulation brings others).
+        *random* names a new journal. *retention* is in seconds. *executors* run the writer's and the reader's work,
+        each one call at a time. The system's chance, and threads of their own, unless a simulation brings others.
 
         :raises JournalLocked: another process owns it
         :raises JournalDamaged: the file is damaged; it was left as it is
@@ -68,6 +78,7 @@ class Journal:
         journal = cls(
             path,
             clock=clock,
+            random=random or SystemRandom(),
             max_bytes=max_bytes,
             retention=retention,
             executors=executors,

@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from random import Random
 
 import orjson
 import pytest
@@ -143,6 +144,18 @@ async def test_an_id_enters_once_and_events_come_out_in_order(opened: Open) -> N
     await fill(journal, *rows)
     await fill(journal, *rows)
     assert await everything(journal) == ["ual_a1", "ual_a2", "ual_b", "ual_c"]
+
+
+async def test_a_journal_takes_time_and_chance_only_from_who_opens_it(opened: Open, tmp_path: Path) -> None:
+    """So the same simulated life makes the same file, byte for byte; another seed makes another journal."""
+    for name, seed in (("one", 7), ("same", 7), ("other", 8)):
+        journal = await opened(f"{name}.db", random=Random(seed))
+        await journal.register_sink("a", "file", start=None)
+        await fill(journal, Row("ual_2", NOW - 1), Row("ual_1", NOW - 2))
+        await journal.close()
+    one, same, other = ((tmp_path / f"{name}.db").read_bytes() for name in ("one", "same", "other"))
+    assert one == same
+    assert one != other
 
 
 async def test_events_of_an_open_gap_wait_for_their_place(opened: Open, clock: SetClock) -> None:
