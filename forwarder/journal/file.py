@@ -137,6 +137,12 @@ def sizes_on_disk(path: Path) -> dict[str, int]:
     return {"file": path.stat().st_size, "wal": wal.stat().st_size if wal.exists() else 0}
 
 
+def free_bytes(directory: Path) -> int:
+    """Bytes that this user can still write to the disk of *directory*; a simulated disk answers in its place."""
+    space = os.statvfs(directory)
+    return space.f_bavail * space.f_frsize
+
+
 class Reserve:
     """A few megabytes beside the journal that are given up when the disk is full."""
 
@@ -147,8 +153,7 @@ class Reserve:
         """Set the room aside; False while the disk has none to spare."""
         if self._path.exists() and self._path.stat().st_size == RESERVE_BYTES:
             return True
-        space = os.statvfs(self._path.parent)
-        if space.f_bavail * space.f_frsize < 2 * RESERVE_BYTES:
+        if free_bytes(self._path.parent) < 2 * RESERVE_BYTES:
             return False
         try:
             with self._path.open("wb") as file:
