@@ -88,7 +88,7 @@ def connect(
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise JournalUnavailable(f"the journal needs SQLite 3.35 or newer; this Python has {sqlite3.sqlite_version}")
     with translated(path):
-        if path.exists() and path.stat().st_size > 0:
+        if _has_bytes(path):
             _examine(path, clock)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=factory)
         path.chmod(0o600)
@@ -181,9 +181,13 @@ def _create(connection: sqlite3.Connection, *, journal_id: str, created: int) ->
 
 def _examine(path: Path, clock: Clock) -> None:
     """Look the file over without touching it: SQLite itself may write to what it opens for writing."""
-    wal = Path(f"{path}-wal")
-    untouched = "immutable=1" if not wal.exists() or wal.stat().st_size == 0 else "mode=ro"
-    with closing(sqlite3.connect(_uri(path, untouched), uri=True, isolation_level=None)) as connection:
+    if _has_bytes(Path(f"{path}-journal")):
+        # The power failed while it was made, before it had a write-ahead log. Until SQLite has taken back what was half
+        # written, the file alone says nothing.
+        way = "mode=rw"
+    else:
+        way = "mode=ro" if _has_bytes(Path(f"{path}-wal")) else "immutable=1"
+    with closing(sqlite3.connect(_uri(path, way), uri=True, isolation_level=None)) as connection:
         _identify(connection, path)
         # By the wall clock, for the other is the event loop's and this runs in the writer's thread; a step of it cuts
         # the check short, or lets it come to its own end.
@@ -197,6 +201,10 @@ def _examine(path: Path, clock: Clock) -> None:
             return
         if verdict != "ok":
             raise _damaged(path, verdict)
+
+
+def _has_bytes(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def _identify(connection: sqlite3.Connection, path: Path) -> None:

@@ -124,6 +124,18 @@ async def test_the_database_of_another_program_is_refused(opened: Open, tmp_path
     assert (tmp_path / "journal.db").read_bytes() == before
 
 
+async def test_a_power_cut_while_the_journal_is_made_is_no_damage(opened: Open, tmp_path: Path) -> None:
+    """A first page that never came down to the disk, and the rollback journal that says that there was none before."""
+    (tmp_path / "journal.db").write_bytes(bytes(4096))
+    # https://www.sqlite.org/fileformat2.html#the_rollback_journal: records, nonce, pages before, sector, page.
+    header = bytes.fromhex("d9d505f920a163d7") + b"".join(n.to_bytes(4) for n in (0, 7, 0, 512, 4096))
+    (tmp_path / "journal.db-journal").write_bytes(header.ljust(512, b"\0"))
+    journal = await opened()
+    await fill(journal, Row("ual_1", NOW - 1))
+    assert await everything(journal) == ["ual_1"]
+    assert not (tmp_path / "journal.db-journal").exists()
+
+
 async def test_a_crash_is_known_at_the_next_start(opened: Open, tmp_path: Path) -> None:
     """A journal that was not closed says so; one that was does not."""
     journal = await opened()
