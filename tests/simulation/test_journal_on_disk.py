@@ -1,0 +1,117 @@
+"""The journal on a disk that crashes at any of its operations: it loses nothing that it said it has."""
+
+from itertools import count
+from pathlib import Path
+from random import Random
+
+import orjson
+import pytest
+
+from forwarder.clock import BEGINNING, SECOND
+from forwarder.errors import DiskFull, JournalUnavailable
+from forwarder.journal import CollectedRecord, Journal, PageRead, Row
+from tests.journal.inline import Inline
+from tests.simulation.disk import Disk
+from tests.simulation.medium import Kind
+
+pytestmark = pytest.mark.usefixtures("reachable_sqlite")
+
+NOW = 1_800_000_000 * SECOND
+PAGES = [[Row(f"ual_{page}_{n}", NOW - 10 + page) for n in range(3)] for page in range(2)]
+
+
+class StillClock:
+    """A clock in a world where everything takes no time."""
+
+    def now(self) -> int:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+class Life:
+    """A forwarder's: collect a page, deliver it, move the cursor; and what the outside saw of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal: Journal | None = None
+        self.collected: set[str] = set()
+        """What the journal said it has."""
+        self.delivered: list[str] = []
+        self.passed = 0
+        """Deliveries that the journal said it is past."""
+        self.in_flight = 0
+        """Deliveries that it may or may not be past."""
+
+    async def run(self, starts: int) -> None:
+        """Live until the end, or until the disk is dead."""
+        for _ in range(starts):
+            self.journal = journal = await Journal.open(
+                self.path, clock=StillClock(), random=Random(1), executors=(Inline(), Inline())
+            )
+            self._cursor = await journal.register_sink("a", "file", start=None)
+            await self._deliver(journal)
+            for rows in PAGES:
+                await self._collect(journal, rows)
+                await self._deliver(journal)
+            await journal.tend("persona", NOW)
+            await journal.close()
+            self.journal = None
+
+    async def _collect(self, journal: Journal, rows: list[Row]) -> None:
+        source = await journal.open_poll("persona", now=NOW, lookback=3600 * SECOND, sweep_interval=900 * SECOND)
+        await journal.collect(
+            "persona",
+            source.gaps[-1].id,
+            PageRead(tuple(rows), None, NOW, NOW, empty=False),
+            records=[CollectedRecord(row, orjson.dumps({"id": row.id, "pad": "x" * 700}), "user_1") for row in rows],
+            users={"user_1": b"{}"},
+            start_at=BEGINNING,
+        )
+        self.collected.update(row.id for row in rows)
+
+    async def _deliver(self, journal: Journal) -> None:
+        while events := await journal.read(self._cursor, max_events=2, max_bytes=1 << 20):
+            self.delivered.extend(event.id for event in events)
+            self.in_flight = len(events)
+            await journal.commit("a", events[-1].seq)
+            self._cursor = events[-1].seq
+            self.passed += len(events)
+            self.in_flight = 0
+
+    async def lie_down(self) -> None:
+        """Close what the dead process had open: its connections are shadows, and harm nothing."""
+        if self.journal is not None:
+            await self.journal.close()
+
+
+@pytest.mark.parametrize(("kind", "step"), [("power", 1), ("process", 5)])
+async def test_a_life_cut_at_any_operation_loses_nothing(tmp_path: Path, kind: Kind, step: int) -> None:
+    """What was collected is delivered; what was delivered and passed is not delivered again; all is at last there."""
+    everything = {row.id for rows in PAGES for row in rows}
+    for n in count(1, step):
+        where = tmp_path / str(n)
+        where.mkdir()
+        with Disk(where, seed=n) as disk:
+            life = Life(where / "journal.db")
+            disk.die_at(n)
+            try:
+                await life.run(starts=2)
+            except (DiskFull, JournalUnavailable):
+                assert disk.died
+            if not disk.died:
+                break
+            collected, passed, unsure = set(life.collected), life.passed, life.in_flight
+            disk.crash(kind, Random(n))
+            next_life = Life(life.path)
+            await next_life.run(starts=1)
+            await life.lie_down()
+            assert disk.open_files() == []
+        assert collected <= set(life.delivered) | set(next_life.delivered), n
+        again = set(life.delivered[:passed]) & set(next_life.delivered)
+        assert not again, n
+        assert len(set(life.delivered) & set(next_life.delivered)) <= unsure, n
+        assert len(next_life.delivered) == len(set(next_life.delivered)), n
+        assert set(life.delivered) | set(next_life.delivered) == everything, n
+    assert n > 100
