@@ -5,7 +5,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
 from typing import TypeVar
@@ -101,12 +101,19 @@ class Database:
 
     def _open(self, begin: Work[None]) -> None:
         self._lock = lock(self.path)
-        try:
-            self._writing = connect(self.path, clock=self._clock, random=self._random, factory=self._factory)
-        except DiskFull as error:
-            raise JournalUnavailable(f"the journal {self.path} cannot be made: its disk is full") from error
-        self._reading = connect_read_only(self.path)
-        self.disk_full = not self._reserve.take()
+        with ExitStack() as unless_opened:
+            try:
+                self._writing = connect(self.path, clock=self._clock, random=self._random, factory=self._factory)
+            except DiskFull as error:
+                raise JournalUnavailable(f"the journal {self.path} cannot be made: its disk is full") from error
+            unless_opened.callback(self._writing.close)
+            self._reading = connect_read_only(self.path)
+            unless_opened.callback(self._reading.close)
+            self.disk_full = not self._reserve.take()
+            self._begin(begin)
+            unless_opened.pop_all()
+
+    def _begin(self, begin: Work[None]) -> None:
         with translated(self.path):
             try:
                 begin(self._writing)

@@ -22,6 +22,16 @@ CHECK_SECONDS = 10
 OLDEST_SQLITE = (3, 35, 0)
 """``RETURNING`` and ``UPDATE … FROM`` came by then."""
 
+_SETTINGS = (
+    "busy_timeout = 5000",
+    "auto_vacuum = INCREMENTAL",
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "journal_size_limit = 67108864",
+    "cache_size = -16384",
+    "temp_store = MEMORY",
+)
+
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 
@@ -91,16 +101,15 @@ def connect(
         if _has_bytes(path):
             _examine(path, clock)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=factory)
-        path.chmod(0o600)
-        connection.execute("PRAGMA busy_timeout = 5000")
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
-        connection.execute("PRAGMA cache_size = -16384")
-        connection.execute("PRAGMA temp_store = MEMORY")
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            _create(connection, journal_id=random.randbytes(8).hex(), created=clock.now())
+        try:
+            path.chmod(0o600)
+            for setting in _SETTINGS:
+                connection.execute(f"PRAGMA {setting}")
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                _create(connection, journal_id=random.randbytes(8).hex(), created=clock.now())
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 

@@ -79,6 +79,26 @@ async def test_an_old_sqlite_is_said_so_at_the_start(
         await Journal.open(tmp_path / "journal.db", clock=clock)
 
 
+async def test_a_journal_that_cannot_be_opened_is_let_go_of(opened: Open, tmp_path: Path) -> None:
+    """However far the opening came: whoever tries again has no leftovers of it in the way."""
+    await (await opened()).close()
+    with sqlite3.connect(tmp_path / "journal.db") as db:
+        db.execute("DROP TABLE sink")
+    db.close()
+    made: list[sqlite3.Connection] = []
+
+    class Noted(sqlite3.Connection):
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            super().__init__(*args, **kwargs)  # type: ignore[arg-type] # passed on as given
+            made.append(self)
+
+    with pytest.raises(sqlite3.OperationalError, match="no such table: sink"):
+        await opened(factory=Noted)
+    (left,) = made
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        left.execute("SELECT 1")
+
+
 async def test_a_second_process_is_turned_away(opened: Open) -> None:
     """The lock is held for life: a second opener gets the error with exit status 75."""
     await opened()
