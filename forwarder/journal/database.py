@@ -101,11 +101,14 @@ class Database:
 
     def _open(self, begin: Work[None]) -> None:
         self._lock = lock(self.path)
+        try:
+            self._connect(begin)
+        except DiskFull as error:
+            raise JournalUnavailable(f"the journal cannot be opened, its disk is full or fails: {error}") from error
+
+    def _connect(self, begin: Work[None]) -> None:
         with ExitStack() as unless_opened:
-            try:
-                self._writing = connect(self.path, clock=self._clock, random=self._random, factory=self._factory)
-            except DiskFull as error:
-                raise JournalUnavailable(f"the journal {self.path} cannot be made: its disk is full") from error
+            self._writing = connect(self.path, clock=self._clock, random=self._random, factory=self._factory)
             unless_opened.callback(self._writing.close)
             self._reading = connect_read_only(self.path)
             unless_opened.callback(self._reading.close)
