@@ -52,9 +52,9 @@ class Disk(Faults):
         """Whether the process died and :meth:`crash` has not been called since."""
         self.on_operation: Callable[[str, str], None] | None = None
         """Called before each operation (``write``, ``truncate``, ``sync``, ``delete``) with the kind of file (``db``,
-        ``wal``, ``journal``); it may call :meth:`die`."""
+        ``wal``, ``journal``); it may call :meth:`die` or :meth:`crash`."""
         self.on_death: Callable[[], None] | None = None
-        """Called when the process dies; the operation it died in fails right after."""
+        """Called when the process dies; it may call :meth:`crash`. The operation it died in fails right after."""
         self.operations: Counter[tuple[str, str]] = Counter()
         """How many of each operation and kind of file there were."""
         self.seen: set[bytes] = set()
@@ -244,15 +244,16 @@ class Disk(Faults):
 
     def _operate(self, operation: str, kind: str, in_flight: tuple[str, Change | None] | None) -> int:
         self.operations[operation, kind] += 1
+        generation, self._in_flight = self._generation, in_flight
         if self.on_operation is not None:
             self.on_operation(operation, kind)
         if self._dies_in is not None:
             self._dies_in -= 1
             if self._dies_in <= 0:
                 self.die()
-        if self.died:
-            self._in_flight = in_flight
+        if self.died or self._generation != generation:
             return CODES[operation]
+        self._in_flight = None
         return self._fault(operation)
 
     def _free_bytes(self, real: Callable[[Path], int]) -> Callable[[Path], int]:

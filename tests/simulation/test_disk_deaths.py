@@ -40,6 +40,22 @@ def test_a_dead_process_changes_nothing_however_late_it_lets_go(disk: Disk, path
     assert disk.open_files() == []
 
 
+@pytest.mark.parametrize("n", range(1, 8))
+def test_the_disk_may_be_laid_out_while_the_dying_process_is_still_in_its_operation(
+    disk: Disk, db: sqlite3.Connection, path: Path, n: int
+) -> None:
+    """Whoever hears of the death may start the next process at once."""
+    disk.on_death = lambda: disk.crash("process", Random(n))
+    disk.die_at(n)
+    assert failing(db, INSERT) & 0xFF == sqlite3.SQLITE_IOERR
+    assert not disk.died
+    with closing(connect(path)) as living:
+        # The write of the last frame, the commit's, may have come through; the sync after it adds nothing.
+        assert count(living) in ({0} if n < 6 else {0, 1})
+        insert(living)
+        assert failing(db, INSERT) & 0xFF == sqlite3.SQLITE_IOERR
+
+
 def test_a_journal_that_a_dead_process_lets_go_of_stays_the_livings(disk: Disk, path: Path) -> None:
     """Rolling back, SQLite deletes a journal by its name; another's is there by then."""
     dead = sqlite3.connect(path, isolation_level=None)
