@@ -66,7 +66,7 @@ class Faults:
         if operation == "read":
             sqlite_door.watch_reads(on=times > 0)
 
-    def busy(self, *, times: int = 0, seconds: float = 0.0) -> None:
+    def busy(self, times: int = 0, *, seconds: float = 0.0) -> None:
         """Let another process seem to write or checkpoint: whoever tries for its locks gets SQLITE_BUSY.
 
         The next *times* tries do, then all of them for so many *seconds* of SQLite's own waiting (its ``busy_timeout``,
