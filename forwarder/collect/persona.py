@@ -14,8 +14,7 @@ followed, and over plain ``http`` (a loopback host) no proxy is used, since it w
 
 import ssl
 from base64 import b64encode
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 from urllib.request import getproxies, proxy_bypass
 
@@ -33,6 +32,9 @@ from forwarder.collect.unreached import unreached
 from forwarder.errors import Misconfigured, Retryable, Unreadable
 from forwarder.metrics import Metrics
 from forwarder.record import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Page", "PersonaApi", "RateLimit"]
 

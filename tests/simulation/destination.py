@@ -1,0 +1,172 @@
+"""The destinations of a world: they take events, know what they have, and go wrong on request."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+from zlib import crc32
+
+from forwarder.errors import Misconfigured, Refused, Retryable
+from forwarder.sinks.base import Item, Sink, SinkSettings
+from tests.simulation.plan import SinkPlan
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One send: what it held, and what its sender was told."""
+
+    life: int
+    number: int
+    ids: list[str]
+    outcome: str = "open"
+    """``acknowledged``, ``failed``, or ``open`` while (and if for ever) nobody was told anything."""
+    accepted: int = 0
+    """How many of its events, from the first, the sender was told are in."""
+
+
+@dataclass(slots=True)
+class Receipt:
+    """One event that a destination took."""
+
+    attempt: Attempt
+    place: int
+    at: float
+    id: str
+    body: bytes
+
+
+@dataclass
+class Destination:
+    """One destination. It outlives every daemon, and is the oracle's witness."""
+
+    plan: SinkPlan
+    life: int = 0
+    trouble: str = ""
+    attempts: list[Attempt] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
+    position: int | None = None
+    sending: int = 0
+    most_sending: int = 0
+
+    def refuses(self, record_id: str) -> bool:
+        """Whether it will never take this event."""
+        return crc32(f"{self.plan.name}/{record_id}".encode()) < self.plan.poison * 2**32
+
+    def take(self, attempt: Attempt, batch: Sequence[Item]) -> None:
+        """Have these for good."""
+        now = asyncio.get_running_loop().time()
+        for place, item in enumerate(batch):
+            self.receipts.append(Receipt(attempt, place, now, str(item.event.id), item.body))
+        if self.plan.remembers and batch:
+            self.position = batch[-1].seq
+
+    async def receive(self, batch: Sequence[Item]) -> None:
+        """Take *batch*, or do what it has been told to do instead."""
+        attempt = Attempt(self.life, len(self.attempts), [str(item.event.id) for item in batch])
+        self.attempts.append(attempt)
+        self.sending += 1
+        self.most_sending = max(self.most_sending, self.sending)
+        try:
+            await asyncio.sleep(self.plan.latency)
+            await self._judge(attempt, batch)
+        except (Retryable, Misconfigured) as failure:
+            attempt.outcome, attempt.accepted = "failed", failure.accepted
+            raise
+        except Refused as failure:
+            attempt.outcome, attempt.accepted = "failed", failure.at or 0
+            raise
+        finally:
+            self.sending -= 1
+        attempt.outcome, attempt.accepted = "acknowledged", len(batch)
+
+    async def _judge(self, attempt: Attempt, batch: Sequence[Item]) -> None:
+        match self.trouble:
+            case "down":
+                raise Retryable("connection refused", kind="connection")
+            case "busy":
+                raise Retryable("busy", retry_after=20.0, kind="busy")
+            case "hang":
+                await asyncio.Event().wait()
+            case "taken-then-hang":
+                self.take(attempt, self._sound(batch))
+                await asyncio.Event().wait()
+            case "taken-then-reset":
+                self.take(attempt, self._sound(batch))
+                raise Retryable("reset", unanswered=True, kind="connection")
+            case "prefix":
+                some = self._sound(batch)[: max(1, len(batch) // 3)]
+                self.take(attempt, some)
+                raise Retryable("busy half-way", accepted=len(some), kind="busy")
+            case "misconfigured":
+                raise Misconfigured("the token is wrong")
+            case "faulty":
+                raise ValueError("a fault of the sink's own")
+            case "slow":
+                await asyncio.sleep(10.0)
+        self._refuse_or_take(attempt, batch)
+
+    def _refuse_or_take(self, attempt: Attempt, batch: Sequence[Item]) -> None:
+        sound = self._sound(batch)
+        if len(sound) == len(batch):
+            self.take(attempt, batch)
+            return
+        if not self.plan.points_out:
+            raise Refused("something in it is not right")
+        self.take(attempt, sound)
+        raise Refused("this one is not right", at=len(sound))
+
+    def _sound(self, batch: Sequence[Item]) -> Sequence[Item]:
+        """All before the first that it refuses."""
+        for place, item in enumerate(batch):
+            if self.refuses(str(item.event.id)):
+                return batch[:place]
+        return batch
+
+
+class WorldSettings(SinkSettings):
+    """Settings of a world's sink."""
+
+
+class WorldSink(Sink[WorldSettings]):
+    """The daemon's side of a :class:`Destination`, found by the sink's name."""
+
+    kind = "world"
+    settings_model = WorldSettings
+    destinations: ClassVar[dict[str, Destination]] = {}
+
+    @property
+    def _destination(self) -> Destination:
+        return self.destinations[self.context.name]
+
+    @property
+    def max_in_flight(self) -> int:
+        """As its plan says."""
+        return self._destination.plan.in_flight
+
+    @property
+    def promise(self) -> str:
+        """Whatever it takes, it has."""
+        return "stored"
+
+    @property
+    def destination(self) -> str:
+        """Its name."""
+        return f"world://{self.context.name}"
+
+    async def open(self) -> int | None:
+        """Ask for its position, if it remembers one."""
+        destination = self._destination
+        await asyncio.sleep(destination.plan.latency)
+        match destination.trouble:
+            case "down":
+                raise Retryable("connection refused", kind="connection")
+            case "misconfigured":
+                raise Misconfigured("the token is wrong")
+        return destination.position
+
+    async def send(self, batch: Sequence[Item]) -> None:
+        """Hand *batch* over."""
+        await self._destination.receive(batch)
+
+    async def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,312 @@
+"""The judge of a world: it made every record and took every delivery, and reads nothing of the daemon's but its words.
+
+What it holds the daemon to is the operator's contract (sections 2 to 6). Of the product's own output it takes what an
+operator would: the account of ``forwarder status``, the dead letters, the log, and the exit statuses.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+import orjson
+
+from forwarder.clock import SECOND, format_rfc3339, parse_rfc3339
+from forwarder.errors import DiskFull
+from forwarder.journal.letters import list_dead_letters
+from forwarder.journal.status import SourceStatus, read_status
+from forwarder.simulator.world import RETENTION
+from tests.simulation.chronicle import Made
+from tests.simulation.destination import Destination, Receipt
+from tests.simulation.stage import PERSONA, REST_POLLS, Stage
+
+DISK_TROUBLES = {"disk-full", "disk-error", "disk-busy"}
+UNREADABLE = {"garbage", "too-large"}
+BREAKS = {"reset", "cut", "stall", "too-large"}
+
+
+def judge(stage: Stage) -> list[str]:
+    """Every promise that was broken, a sentence each; empty if none was."""
+    if stage.chronicle.troubles:
+        return [*stage.chronicle.troubles, *stage.chronicle.leaks]
+    return list(Judgement(stage).violations())
+
+
+class Judgement:
+    """One world under judgement."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.plan = stage.plan
+        self.chronicle = stage.chronicle
+        self.status = read_status(stage.state / "forwarder.db", now=stage.clock.now())
+        self.source: SourceStatus = self.status.sources[0]
+        self.letters: dict[str, set[str]] = defaultdict(set)
+        for filed in list_dead_letters(stage.state / "forwarder.db"):
+            self.letters[filed.sink].add(filed.letter.id)
+        self.kinds = {happening.kind for happening in self.plan.happenings}
+        self.answers = {word for one in self.plan.happenings for word in _words(one.what)}
+        self.resources = {id_: self._resource(made) for id_, made in stage.chronicle.made.items()}
+
+    def violations(self) -> Iterator[str]:
+        """All that is wrong."""
+        yield from self.chronicle.leaks
+        for name, destination in self.stage.destinations.items():
+            yield from self._nothing_invented(name, destination)
+            yield from self._equal_content(name, destination)
+            yield from self._duplicates_explained(name, destination)
+            if name in self.stage.configured:
+                yield from self._nothing_missing(name, destination)
+            yield from self._dead_letters_caused(name, destination)
+        yield from self._holes_true()
+        yield from self._claims_true()
+        yield from self._rate_kept()
+        yield from self._ends_as_promised()
+        yield from self._at_rest()
+        if self.stage.disk.seen:
+            yield "what was to be redacted was on the disk"
+        if self.stage.disk.open_files():
+            yield f"files were left open: {self.stage.disk.open_files()}"
+
+    # -- deliveries ----------------------------------------------------------------------------------------------
+
+    def _nothing_missing(self, name: str, destination: Destination) -> Iterator[str]:
+        has = {receipt.id for receipt in destination.receipts} | self.letters[name]
+        for id_, made in self.chronicle.made.items():
+            if id_ not in has and self._is_due(name, id_, made) and not self._is_reported(made):
+                since = f"made at {made.made:.3f}, visible at {made.visible:.3f}"
+                yield f"{name} never got {id_} of {self._at(made)}, {since}"
+
+    def _is_due(self, name: str, id_: str, made: Made) -> bool:
+        if made.made < self.stage.known_since.get(name, math.inf) and not self._from_the_first(name):
+            return False
+        attributes = self.resources[id_]["attributes"]
+        if any(_matches(pattern, attributes) for pattern in self.stage.excludes[name]):
+            return False
+        if self.plan.start == "all":
+            return True
+        first = self.stage.first_answer
+        return first is not None and made.created >= first and self._claims_its_own_time(id_, made)
+
+    def _from_the_first(self, name: str) -> bool:
+        return self.stage.known_since[name] <= self.stage.lives[0].started
+
+    def _is_reported(self, made: Made) -> bool:
+        """Whether the account says that it may be lost, and it may."""
+        for hole in self.source.holes:
+            expired = hole.kind == "lost" and self._has_expired(made)
+            unreadable = hole.kind == "unreadable" and self.answers & UNREADABLE
+            if (expired or unreadable) and (hole.since or "") <= self._at(made) <= (hole.until or "~"):
+                return True
+        begins = self.source.complete_from
+        return self._has_expired(made) and begins is not None and begins != "beginning" and self._at(made) <= begins
+
+    def _has_expired(self, made: Made) -> bool:
+        return made.created < self.stage.persona_clock.now() - RETENTION
+
+    def _nothing_invented(self, name: str, destination: Destination) -> Iterator[str]:
+        for receipt in destination.receipts:
+            made = self.chronicle.made.get(receipt.id)
+            if made is None:
+                yield f"{name} got {receipt.id}, which nobody made"
+            elif receipt.at < made.visible:
+                yield f"{name} got {receipt.id} before it was visible"
+
+    def _equal_content(self, name: str, destination: Destination) -> Iterator[str]:
+        for receipt in destination.receipts:
+            resource = self.resources.get(receipt.id)
+            if resource is not None and (wrong := _difference(orjson.loads(receipt.body), resource)):
+                yield f"{name} got {receipt.id} with another {wrong} than was made"
+
+    def _duplicates_explained(self, name: str, destination: Destination) -> Iterator[str]:
+        by_id: dict[str, list[Receipt]] = defaultdict(list)
+        for receipt in destination.receipts:
+            earlier = by_id[receipt.id]
+            if earlier and destination.plan.remembers:
+                yield f"{name} promises exactly once and got {receipt.id} again"
+            elif earlier and not self._may_repeat(destination, earlier[-1], receipt):
+                yield f"{name} acknowledged {receipt.id} and got it again, with no crash in between"
+            earlier.append(receipt)
+
+    def _may_repeat(self, destination: Destination, before: Receipt, after: Receipt) -> bool:
+        if before.place >= before.attempt.accepted:
+            return True  # its sender was told nothing, or that it is not in
+        life = self.stage.lives[before.attempt.life]
+        if after.attempt.life == life.number:
+            return False
+        later = [one for one in destination.attempts if one.life == life.number and one.number > before.attempt.number]
+        in_flight = len(later) <= 2 * destination.plan.in_flight
+        return in_flight and (life.crashed or bool(self.kinds & DISK_TROUBLES))
+
+    def _dead_letters_caused(self, name: str, destination: Destination) -> Iterator[str]:
+        for id_ in sorted(self.letters[name]):
+            if not destination.refuses(id_):
+                yield f"{id_} is a dead letter of {name}, which would have taken it"
+        for receipt in destination.receipts:
+            if destination.refuses(receipt.id):
+                yield f"{name} has {receipt.id}, which it refuses"  # the world itself would be wrong
+
+    # -- the account ---------------------------------------------------------------------------------------------
+
+    def _holes_true(self) -> Iterator[str]:
+        anything_expired = any(self._has_expired(made) for made in self.chronicle.made.values())
+        for hole in self.source.holes:
+            if hole.kind == "lost" and not anything_expired:
+                yield f"a lost stretch is reported, {hole.since} to {hole.until}, and nothing has left the retention"
+            if hole.kind == "unreadable" and not self.answers & UNREADABLE:
+                yield f"an unreadable stretch is reported, {hole.since} to {hole.until}, and all could be read"
+
+    def _claims_true(self) -> Iterator[str]:
+        if "our-clock" in self.kinds or "their-clock" in self.kinds:
+            return
+        collected = self._collected_at()
+        ahead = int(self.plan.skew * SECOND)
+        for claim in self.chronicle.claims:
+            if claim.complete_until is None or claim.complete_from is None:
+                continue
+            until = parse_rfc3339(claim.complete_until) or 0
+            for id_, made in self.chronicle.made.items():
+                shown = int(made.visible * SECOND) + self.stage.clock.epoch + ahead
+                inside = claim.complete_from <= self._at(made) or claim.complete_from == "beginning"
+                if not inside or shown > until or made.is_late or not self._claims_its_own_time(id_, made):
+                    continue
+                if id_ in collected and collected[id_] > claim.now:
+                    yield (
+                        f"at {claim.at:.3f} status claimed all up to {claim.complete_until}, but {id_} "
+                        f"of {self._at(made)} was collected later"
+                    )
+
+    def _collected_at(self) -> dict[str, int]:
+        first: dict[str, int] = {}
+        for destination in self.stage.destinations.values():
+            for receipt in destination.receipts:
+                body = orjson.loads(receipt.body)
+                at = parse_rfc3339(body.get("collected_at"))
+                if at is not None:
+                    first[receipt.id] = min(at, first.get(receipt.id, at))
+        return first
+
+    # -- manners -------------------------------------------------------------------------------------------------
+
+    def _rate_kept(self) -> Iterator[str]:
+        plan, by_life = self.plan, defaultdict(list)
+        for asked in self.chronicle.asked:
+            by_life[asked.life].append(asked)
+        polls = math.ceil(60 / plan.poll_interval) + 1
+        window = 60 - 4 * plan.latency
+        for life, requests in by_life.items():
+            learned = next((one.at for one in requests if one.status == 200), math.inf)
+            first = 0
+            for last, asked in enumerate(requests):
+                while requests[first].at <= asked.at - window:
+                    first += 1
+                limit = plan.limit if requests[first].at > learned else max(plan.limit, 300)
+                allowed = max(math.floor(plan.rate_share * limit + 1e-9), polls)
+                # A request on a kept connection that breaks is repeated by the client at once, and paid back later.
+                allowed += sum(one.fault in BREAKS for one in requests[first : last + 1])
+                if last - first + 1 > allowed:
+                    yield (
+                        f"life {life} asked {last - first + 1} times within a minute, up to {asked.at:.3f}; its share "
+                        f"is {allowed}"
+                    )
+                    break
+
+    def _ends_as_promised(self) -> Iterator[str]:
+        excused = bool(self.kinds & DISK_TROUBLES)
+        for life in self.stage.lives:
+            if life.crashed or life.exit_status == 0:
+                if life.exit_status == 0 and not life.asked_to_stop:
+                    yield f"life {life.number} ended with 0 and nobody had asked it to stop"
+            elif not (excused and life.exit_status == 73):
+                yield f"life {life.number} ended with {life.exit_status}: {life.reason}"
+        for at, number, line in self.chronicle.lines:
+            if self._is_fault_of_ours(line):
+                what = line.get("message") or repr(line.get("exc_info"))
+                yield f"life {number} logged {line['event']} at {at:.3f}: {what}"
+        if self.stage.network.dialled - {PERSONA}:
+            strangers = {where for where in self.stage.network.dialled if where[0] != PERSONA[0]}
+            if strangers:
+                yield f"somebody called {strangers}"
+
+    def _is_fault_of_ours(self, line: dict[str, Any]) -> bool:
+        """Whether the line tells of a fault of the program, and not of one that the world put into it."""
+        if line["event"] == "sink.faulty":
+            return "faulty" not in self.answers
+        if line["event"] == "actor.failed" and isinstance(line.get("exc_info"), DiskFull):
+            return "disk-error" not in self.kinds  # a read that fails runs the actor again
+        return line["event"] in {"actor.failed", "actor.returned", "actor.left_behind", "library.message"}
+
+    def _at_rest(self) -> Iterator[str]:
+        stage, plan = self.stage, self.plan
+        since = stage.persona_clock.now() - int(
+            (plan.lookback + plan.sweep_interval + stage.quiet_seconds) * 2 * SECOND
+        )
+        recent = sum(made.created >= since for made in stage.chronicle.made.values())
+        a_poll = math.ceil(11 / stage.page_size) + 1
+        a_sweep = math.ceil((recent + 11) / stage.page_size) + 3
+        allowed = 1.3 * (
+            (REST_POLLS + 2) * a_poll + (REST_POLLS * plan.poll_interval / plan.sweep_interval + 2) * a_sweep
+        )
+        if stage.quiet_requests > allowed:
+            yield f"at rest it asked {stage.quiet_requests} times in {REST_POLLS} polls; {allowed:.0f} would do"
+        if stage.quiet_steps > 400 * stage.quiet_requests + 60 * stage.quiet_seconds + 2000:
+            yield f"at rest it took {stage.quiet_steps} steps in {stage.quiet_seconds:.0f} s"
+        until = parse_rfc3339(self.source.complete_until)
+        behind = math.inf if until is None else (stage.persona_clock.now() - until) / SECOND
+        if behind > 6 * plan.poll_interval + 60 and not self.answers & UNREADABLE:
+            yield f"at the end it is complete only up to {self.source.complete_until}"
+
+    # -- the world's own knowledge -------------------------------------------------------------------------------
+
+    def _resource(self, made: Made) -> dict[str, Any]:
+        """The record as it was made, less what was to be redacted."""
+        resource = self.stage.world.activity.record(made.index, made.created)[0]
+        given = resource["attributes"]["post-params"]
+        noted = given.get("data", {}).get("attributes", {}) if isinstance(given, dict) else {}
+        if "note" in noted:
+            noted["note"] = "[REDACTED]"
+        return resource
+
+    def _claims_its_own_time(self, id_: str, made: Made) -> bool:
+        return bool(parse_rfc3339(self.resources[id_]["attributes"].get("created-at")) == made.created)
+
+    @staticmethod
+    def _at(made: Made) -> str:
+        return format_rfc3339(made.created)
+
+
+def _words(what: Any) -> Iterator[str]:
+    for part in what if isinstance(what, tuple) else (what,):
+        if isinstance(part, str):
+            yield part.partition(":")[0]
+
+
+def _matches(pattern: str, attributes: dict[str, Any]) -> bool:
+    """Our own reading of ``METHOD path-glob``."""
+    method, _, glob = pattern.partition(" ")
+    return attributes["method"] == method and fnmatchcase(attributes["path"], glob)
+
+
+def _difference(body: dict[str, Any], resource: dict[str, Any]) -> str | None:
+    """What differs between what was delivered and what was made; None if nothing does."""
+    attributes = resource["attributes"]
+    if "attributes" in body:  # raw
+        return next((key for key in resource if body.get(key) != resource[key]), None)
+    request = body["request"]
+    user = (resource.get("relationships", {}).get("user", {}).get("data") or {}).get("id")
+    made = parse_rfc3339(attributes.get("created-at"))
+    pairs = {
+        "id": (body["id"], resource["id"]),
+        "path": (request["path"], attributes["path"]),
+        "method": (request["method"], attributes["method"]),
+        "status": (request["status"], attributes["response-status"]),
+        "get-params": (request["get_params"], attributes["get-params"]),
+        "post-params": (request["post_params"], attributes["post-params"]),
+        "address": (body["client"]["ip"], attributes["ip-address"]),
+        "user": ((body.get("user") or {}).get("id"), user),
+        "impersonator": (body["impersonator_email"], attributes["impersonator-email-address"]),
+        "time": (parse_rfc3339(body["occurred_at"]), made),
+        "malformed": (body.get("malformed", False), made is None),
+    }
+    return next((name for name, (got, wanted) in pairs.items() if got != wanted), None)
