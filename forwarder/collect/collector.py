@@ -31,6 +31,10 @@ PAUSED_SECONDS = 5.0
 STUCK_SECONDS = 300.0
 """A gap that stands at a record that cannot be read, with no known id below, is tried again so often."""
 
+UNREADABLE_BELIEVED = 3
+"""So often must a single record fail to be read, with pauses in between, before it is passed over: a proxy's bad moment
+must not leave a hole."""
+
 TEND_SECONDS = 900.0
 RESUME_AT = 0.9
 """A backlog that paused collecting has to shrink to this part of its limit before it goes on."""
@@ -81,6 +85,7 @@ class Collector:
         self._server_time: tuple[int, float] | None = None
         self._next_poll = self._next_tend = clock.monotonic()
         self._stuck: dict[int, float] = {}
+        self._unread: tuple[tuple[int, str | None] | None, int] = (None, 0)
 
     async def run(self, pulse: Pulse) -> None:
         """Collect until the stop signal."""
@@ -179,12 +184,20 @@ class Collector:
             self._page_size = max(1, self._page_size // 4)
             self._telling.page_unreadable(gap, self._page_size, error.reason, self._api.request_id)
             return self._failed(self._telling.unavailable, error.reason, UNAVAILABLE) if self._failures else 0.0
+        if self._failed_here(gap) < UNREADABLE_BELIEVED:
+            return self._failed(self._telling.unavailable, error.reason, UNAVAILABLE)
         collected = await self._journal.step_over(self.name, gap.id, self._server_now())
         if collected.changes.gap.cursor == gap.cursor:
             self._stuck[gap.id] = self._clock.monotonic() + STUCK_SECONDS
             self._telling.record_unreadable(gap, error.reason, self._api.request_id)
         self._took(collected, gap)
         return 0.0
+
+    def _failed_here(self, gap: Gap) -> int:
+        """How often in a row this very record could not be read, this time included."""
+        place, times = (gap.id, gap.cursor), self._unread[1]
+        self._unread = (place, times + 1 if place == self._unread[0] else 1)
+        return self._unread[1]
 
     async def _is_ours(self, source: SourceRecord, page: Page) -> bool:
         """Whether the key belongs to the organization whose log this journal keeps under this name."""

@@ -18,6 +18,7 @@ from forwarder.collect.persona import Page, PersonaApi, RateLimit
 from forwarder.collect.settings import PersonaSettings
 from forwarder.errors import ConfigurationError, CursorLost, Failure, Misconfigured, Retryable, Unreadable
 from forwarder.journal import Journal
+from forwarder.journal.status import read_status
 from forwarder.metrics import Metrics
 from forwarder.privacy import Privacy
 from forwarder.pulse import Pulse
@@ -232,6 +233,22 @@ async def test_a_page_that_is_too_large_is_asked_for_smaller(tmp_path: Path) -> 
         bench.persona.unreadable = set()
         await asyncio.sleep(1900)
         assert set(await bench.ids()) == {*first, *later}, "a sweep finds it when it can be read again"
+
+
+async def test_a_bad_moment_at_a_single_record_leaves_no_hole(tmp_path: Path) -> None:
+    """It is tried again, with pauses, before it is passed over."""
+    bench = Bench(tmp_path)
+    made = bench.persona.make(50)
+    async with bench.running():
+        await asyncio.sleep(60)
+        made += bench.persona.make(20)
+        bench.persona.unreadable = {made[60]}
+        await bench.until(lambda: bench.collector.health.reason is not None)
+        bench.persona.unreadable = set()
+        await asyncio.sleep(60)
+        assert set(await bench.ids()) == set(made)
+        (source,) = read_status(bench.path, now=0).sources
+        assert source.holes == ()
 
 
 async def test_an_unreadable_record_with_nothing_known_below_is_tried_again_and_again(tmp_path: Path) -> None:
