@@ -10,6 +10,9 @@ from tests.simulation.plan import Plan, draw
 from tests.simulation.playing import Verdict, play, play_apart
 from tests.simulation.shrink import shrink
 
+TOLD_EVERY = 100
+"""Worlds between two lines, where there is no terminal for a progress bar."""
+
 
 def main() -> int:
     """Play the seeds that the command line names."""
@@ -74,6 +77,8 @@ def _progress(done: int, count: int, began: float, broken: int) -> None:
         rate = done / max(time.monotonic() - began, 1e-6)
         bar = "#" * (40 * done // count)
         print(f"\r[{bar:40}] {done}/{count}  {rate:.1f}/s  broken {broken} ", end="", file=sys.stderr, flush=True)
+    elif done % TOLD_EVERY == 0:
+        print(f"{done} of {count} worlds after {time.monotonic() - began:.0f} s, {broken} broke a promise", flush=True)
 
 
 if __name__ == "__main__":
