@@ -39,6 +39,7 @@ def _play_all(seeds: range, *, jobs: int, fail_fast: bool) -> int:
             broken.append(verdict)
             _tell(verdict)
             if fail_fast:
+                print(f"{done} worlds were played", flush=True)
                 return 1
         _progress(done, len(seeds), began, len(broken))
     seconds = time.monotonic() - began

@@ -4,9 +4,11 @@ import os
 import secrets
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.simulation.mutants import Mutant, mutants, plant
 from tests.simulation.plan import draw
 from tests.simulation.playing import Verdict, play_apart
 
@@ -56,6 +58,25 @@ def test_the_same_seed_is_the_same_world_to_the_byte() -> None:
     }
     assert len(traces) == 1
     assert "(7, '" in traces.pop()
+
+
+@pytest.mark.parametrize("mutant", mutants(), ids=lambda mutant: mutant.name)
+def test_every_mutant_can_still_be_planted(mutant: Mutant, tmp_path: Path) -> None:
+    """A patch that no longer applies would prove nothing: make it anew."""
+    plant(mutant, tmp_path)
+
+
+@pytest.mark.timeout(600)
+def test_a_daemon_that_forgets_its_place_is_found_out() -> None:
+    """One mutant here, as a sign that the oracle is awake; ``python -m tests.simulation.mutants`` tries all."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.simulation.mutants", "--only", "cursor-not-written", "--worlds", "40"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def told(broken: list[Verdict]) -> str:

@@ -1,0 +1,70 @@
+"""``python -m tests.simulation.mutants``: plant each mutant and see how many worlds it survives."""
+
+import argparse
+import re
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.simulation.mutants import Mutant, mutants, plant
+from tests.simulation.playing import memory_folder
+
+MOST_WORLDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of one mutant: the number of worlds until it was caught, or None, and by which broken promise."""
+
+    mutant: Mutant
+    worlds: int | None
+    promise: str
+    seconds: float
+
+
+def main() -> int:
+    """Try all, or those that are named; exit status 1 if one survived."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)
+    parser.add_argument("--only", action="append", metavar="NAME", help="try this one; may be given again")
+    parser.add_argument("--worlds", type=int, default=MOST_WORLDS, help="most worlds that a mutant may survive")
+    parser.add_argument("--first", type=int, help="the first seed; a fresh one by default")
+    parser.add_argument("--jobs", type=int, default=2, help="worlds played side by side")
+    options = parser.parse_args()
+    first = secrets.randbelow(10**9) if options.first is None else options.first
+    print(f"worlds from seed {first}\n\n| mutant | worlds until caught | by | s |\n|---|---|---|---|", flush=True)
+    survivors = 0
+    for mutant in mutants():
+        if options.only and mutant.name not in options.only:
+            continue
+        trial = _try(mutant, first, options.worlds, options.jobs)
+        survivors += trial.worlds is None
+        caught = f"**survived {options.worlds}**" if trial.worlds is None else str(trial.worlds)
+        print(f"| {mutant.name} | {caught} | {trial.promise} | {trial.seconds:.0f} |", flush=True)
+    print(f"\n{survivors} survived")
+    return 1 if survivors else 0
+
+
+def _try(mutant: Mutant, first: int, worlds: int, jobs: int) -> Trial:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutant-", dir=memory_folder()) as name:
+        plant(mutant, Path(name))
+        command = [sys.executable, "-m", "tests.simulation", "--first", str(first), "--seeds", str(worlds)]
+        command += ["--jobs", str(jobs), "--fail-fast"]
+        done = subprocess.run(command, cwd=name, capture_output=True, text=True, check=False)
+    seconds = time.monotonic() - began
+    if done.returncode == 0:
+        return Trial(mutant, None, "", seconds)
+    found = re.search(r"^seed \d+:.*\n +(.*)$", done.stdout, re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"{mutant.name}: nothing was played:\n{done.stdout[-500:]}{done.stderr[-1500:]}")
+    played = re.search(r"^(\d+) worlds were played$", done.stdout, re.MULTILINE)
+    promise = re.sub(r"ual_\w+", "…", found[1]).replace("|", "/")
+    return Trial(mutant, int(played[1]) if played else None, promise[:90], seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
