@@ -44,8 +44,14 @@ lint: $(READY) ## Check style, types and the direction of imports
 bench: $(READY) ## Measure events a second, stage by stage, memory and idle cost
 	$(BIN)/python -m benchmarks
 
-simulate: $(READY) ## Serve a simulated Persona on this machine
-	$(BIN)/forwarder simulate
+# Worlds for `make simulate`; as many side by side as there are cores.
+SEEDS ?= 1000
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count())')
+simulate: $(READY) ## Play fresh worlds with the whole daemon and judge each (SEEDS=1000)
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --jobs $(JOBS)
+
+mutants: $(READY) ## Plant wrong changes in the daemon, and see that the worlds find each
+	$(BIN)/python -m tests.simulation.mutants --jobs $(JOBS)
 
 docs: $(READY) ## Generate docs/configuration.md, docs/logs.md and docs/metrics.md from the code
 	$(BIN)/forwarder config --reference >docs/configuration.md
@@ -64,4 +70,4 @@ clean: ## Remove .venv and all that was built or cached here
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-slow lint bench simulate docs lock clean
+.PHONY: help setup demo test test-slow lint bench simulate mutants docs lock clean
