@@ -238,5 +238,5 @@ def test_a_stalled_reader_does_not_hold_up_the_end_of_the_process() -> None:
     process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     assert process.stdout is not None
     assert process.wait(30) == 0
-    assert len(process.stdout.read()) > 4096
+    assert len(process.stdout.read()) < 500 * 900, "it was given up half-way"
     process.stdout.close()
