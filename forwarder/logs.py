@@ -54,6 +54,7 @@ EVENTS: dict[str, str] = {
     "sink.ahead_of_journal": "The destination remembers more than this journal has given out: the journal was "
     "put back "
     "from a backup. Delivery goes on with what is new.",
+    "sink.warning": "The destination works, and `reason` says what about it ought to be otherwise; said once.",
     "sink.left_unanswered": "The stop ended sends that had no answer yet; the next run may repeat so many events.",
     "sink.commit_waits": "The cursor cannot be written since the journal's disk is full; delivery goes on when there "
     "is room.",

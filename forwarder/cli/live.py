@@ -44,15 +44,15 @@ async def _ask(source: SourceInstance) -> Trial:
 
 
 async def _open(instance: SinkInstance) -> Trial:
-    """Open and close it, and send nothing."""
+    """Find out whether it would work, and send nothing."""
     sink = instance.sink_class(instance.settings, SinkContext(instance.name, "check"))
     try:
         async with asyncio.timeout(instance.settings.timeout):
-            await sink.open()
+            await sink.probe()
     except Failure as failure:
         return Trial(instance.name, works=False, finding=failure.reason)
     except TimeoutError:
         return Trial(instance.name, works=False, finding=f"no answer within {instance.settings.timeout:g} s")
     finally:
         await sink.close()
-    return Trial(instance.name, works=True, finding=f"opened {sink.destination}")
+    return Trial(instance.name, works=True, finding="; ".join([f"opened {sink.destination}", *sink.warnings]))

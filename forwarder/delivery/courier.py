@@ -10,6 +10,7 @@ from typing import Any
 from forwarder.clock import Clock
 from forwarder.delivery.attempt import fault, outcome
 from forwarder.delivery.batch import Batch, Cutter, Verdict, judge
+from forwarder.delivery.pace import Pace
 from forwarder.delivery.telling import Telling
 from forwarder.delivery.window import Window
 from forwarder.errors import Failure, Refused, Retryable
@@ -44,6 +45,7 @@ class Courier:
         self._cutter = Cutter(settings.batch_max_events, settings.batch_max_bytes)
         self._again: list[Batch] = []
         self._sending: dict[asyncio.Task[Failure | None], tuple[Batch, float]] = {}
+        self._pace = Pace(sink.max_in_flight)
         self._acknowledged: list[int] = []  # last sequence number of each batch that the cursor has not passed
         self._suspects = 0
 
@@ -89,15 +91,19 @@ class Courier:
                 insort(self._again, batch, key=lambda one: one.first)
         return known + self._cutter.drop_until(seq)
 
-    def launch(self, *, limit: int) -> bool:
-        """Send as many batches as *limit* allows beyond the committed cursor; returns whether any was sent."""
+    def launch(self, *, probing: bool) -> bool:
+        """Send as many batches as the pace allows beyond the committed cursor, or one if this is only *probing*.
+
+        Returns whether any was sent.
+        """
         launched = False
+        limit = 1 if probing else min(self._pace.limit, self._sink.max_in_flight)
         while len(self._sending) + len(self._acknowledged) < limit or (self._again and not self._sending):
             batch = self._next()
             if batch is None:
                 break
             self._telling.sending(batch)
-            send = outcome(partial(self._sink.send, batch.items), self._sink.settings.timeout, self._telling)
+            send = outcome(partial(self._sink.send, batch.items), self._sink.longest_send, self._telling)
             task = asyncio.ensure_future(send)
             task.add_done_callback(lambda _: self._wake.set())
             self._sending[task] = (batch, self._clock.monotonic())
@@ -148,6 +154,8 @@ class Courier:
 
     def _settle(self, batch: Batch, failure: Failure | None, seconds: float) -> Answer:
         self._telling.answered(seconds)
+        busy = isinstance(failure, Retryable) and failure.kind == "busy"
+        self._pace.answered(strained=busy or self._sink.strained, in_flight=len(self._sending))
         try:
             verdict = judge(len(batch.items), failure)
         except ValueError as error:

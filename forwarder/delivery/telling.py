@@ -34,10 +34,18 @@ class Telling:
         self._period_began = float("-inf")
         self._lines = 0
         self._unsaid = 0
+        self._warned: set[str] = set()
 
     def opened(self, destination: str, promise: str, *, first: bool) -> None:
         """Say that the sink is open: for operators the first time, for debugging later."""
         (self._log.info if first else self._log.debug)("sink.opened", destination=destination, promise=promise)
+
+    def warned(self, warnings: Sequence[str]) -> None:
+        """Say each thing once that works but ought to be otherwise."""
+        for reason in warnings:
+            if reason not in self._warned:
+                self._log.warning("sink.warning", reason=reason)
+        self._warned = {*self._warned, *warnings}
 
     def position_taken(self, position: int, cursor: int, events: int) -> None:
         """Say that the destination itself remembered more than the journal."""

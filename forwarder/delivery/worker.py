@@ -2,7 +2,8 @@
 
 The worker is the only one who waits, retries, counts and logs for a sink. It decides by pure parts:
 :mod:`~forwarder.delivery.batch` (what goes together, what becomes of a batch), :mod:`~forwarder.delivery.window` (how
-far the cursor may move), :mod:`~forwarder.delivery.health` (how long to pause, what is news).
+far the cursor may move), :mod:`~forwarder.delivery.pace` (how much at once), :mod:`~forwarder.delivery.health` (how
+long to pause, what is news).
 
 At most ``max_in_flight`` batches are sent beyond the cursor that the journal has, so a crash repeats at most these. All
 state is made in :meth:`DeliveryWorker.run`: a worker that failed can be run again.
@@ -116,6 +117,7 @@ class DeliveryWorker:
             return failure
         self._in_open = False
         self._telling.opened(self.destination, self.promise, first=not self._opened_before)
+        self._telling.warned(self._sink.warnings)
         self._opened_before = True
         self._telling.healed(self.health.opened(nothing_to_send=self._courier.idle))
         return await self._deliver(pulse)
@@ -173,7 +175,7 @@ class DeliveryWorker:
             pulse.beat()
             if await self._fill() and not courier.stocked:
                 continue  # a batch that is not full goes out only once there is nothing to fill it with
-            if not courier.launch(limit=1 if self.health.failing else self._sink.max_in_flight):
+            if not courier.launch(probing=self.health.failing):
                 await pulse.wait(IDLE, self._wake)
 
     async def _fill(self) -> bool:

@@ -14,6 +14,9 @@ A sink is opened, sends batches, and is closed:
 - :meth:`Sink.close` releases everything. Closing twice, or without having opened, is fine. A sink may be opened again
   after it was closed; the worker does so after every failure.
 
+:meth:`Sink.probe` is what ``check --live`` does instead of opening: it finds the same faults, writes nothing, and takes
+nothing away from a daemon that runs beside it. What works but ought to be otherwise is in :attr:`Sink.warnings`.
+
 ``send`` may be called concurrently, up to :attr:`Sink.max_in_flight`. A sink waits only for its destination's answer.
 It never retries, sleeps between attempts, logs, counts, filters, formats or reads the journal: the delivery worker does
 these, once for all sinks. The worker also bounds each ``open`` and ``send`` by the sink's time-out and may cancel
@@ -143,8 +146,21 @@ class Sink(ABC, Generic[SettingsT]):
 
     @property
     def max_in_flight(self) -> int:
-        """How many :meth:`send` may run at once."""
+        """How many :meth:`send` may run at once. What is found out at :meth:`open` may lower it, never raise it."""
         return 1
+
+    @property
+    def longest_send(self) -> float:
+        """Seconds after which the worker gives up one :meth:`send`."""
+        return self.settings.timeout
+
+    @property
+    def strained(self) -> bool:
+        """Whether the destination, though it took what it was sent last, asked for less at once.
+
+        The worker then sends fewer batches side by side, as it does after a ``Retryable`` of kind ``busy``.
+        """
+        return False
 
     @property
     @abstractmethod
@@ -156,9 +172,21 @@ class Sink(ABC, Generic[SettingsT]):
     def destination(self) -> str:
         """Where the events go, for people, without secrets (``https://splunk.example:8088``)."""
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What the last :meth:`open` or :meth:`probe` found that works but ought to be otherwise, for the operator."""
+        return ()
+
     @abstractmethod
     async def open(self) -> int | None:
         """Connect; return the sequence number up to which the destination itself knows that it has all, or None."""
+
+    async def probe(self) -> None:
+        """Find out whether :meth:`open` and :meth:`send` would work, without touching what a running daemon relies on.
+
+        A sink whose opening disturbs nobody leaves this as it is. :meth:`close` follows.
+        """
+        await self.open()
 
     @abstractmethod
     async def send(self, batch: Sequence[Item]) -> None:

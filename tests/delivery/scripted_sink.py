@@ -31,6 +31,8 @@ class ScriptedSink(Sink[SinkSettings]):
         self.script = script
         self.opening = opening
         self.width = width
+        self.groans = False
+        self.unsafe: tuple[str, ...] = ()
         self.taken: list[int] = []
         self.sends: list[list[int]] = []
         self.opens = 0
@@ -42,6 +44,14 @@ class ScriptedSink(Sink[SinkSettings]):
     @property
     def max_in_flight(self) -> int:
         return self.width
+
+    @property
+    def strained(self) -> bool:
+        return self.groans
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.unsafe
 
     @property
     def promise(self) -> str:

@@ -251,6 +251,67 @@ async def test_several_batches_are_on_their_way_up_to_the_sinks_limit(rig: Rig) 
     assert sorted(sink.taken) == list(range(1, 101))
 
 
+async def test_a_destination_that_groans_gets_fewer_batches_at_once_and_more_again_later(rig: Rig) -> None:
+    """It took what it was sent, so nothing is sent again; only the pace changes."""
+    sink = ScriptedSink(lambda batch: 1.0, width=8)
+    sink.groans = True
+    rig.journal.release(300)
+    rig.start(sink)
+    await rig.until(lambda: len(sink.taken) > 150)
+    assert sink.running <= 2
+    sink.groans = False
+    rig.journal.release(1000)
+    await rig.until(lambda: sink.running == 8)
+    await rig.until_at(1300)
+    assert sorted(sink.taken) == list(range(1, 1301))
+
+
+async def test_a_busy_destination_gets_fewer_batches_at_once_after_the_pause(rig: Rig) -> None:
+    busy = True
+
+    def script(batch: Sequence[Item]) -> Any:
+        return Retryable("busy", kind="busy") if busy else 1.0
+
+    sink = ScriptedSink(script, width=8)
+    rig.journal.release(600)
+    worker = rig.start(sink)
+    await rig.until(lambda: worker.health.state == "retrying")
+    busy = False
+    await rig.until(lambda: worker.health.state == "ready")
+    widest = 0
+    while len(sink.taken) < 60:
+        await asyncio.sleep(0.1)
+        widest = max(widest, sink.running)
+    assert 2 <= widest <= 6, "it begins at half of what was too much, and grows slowly"
+    await rig.until_at(600)
+    assert sorted(sink.taken) == list(range(1, 601))
+
+
+async def test_a_send_may_take_as_long_as_the_sink_says(rig: Rig) -> None:
+    """A destination that proves late is waited for longer than one request may take."""
+
+    class Patient(ScriptedSink):
+        longest_send = 500.0
+
+    sink = Patient(lambda batch: 400.0, settings=SinkSettings(timeout=30, batch_max_events=10))
+    rig.journal.release(10)
+    rig.start(sink)
+    await rig.until_at(10)
+    assert sink.sends == [list(range(1, 11))]
+
+
+async def test_what_ought_to_be_otherwise_is_said_once_however_often_it_is_opened(rig: Rig) -> None:
+    sink = ScriptedSink(Scripted(Retryable("away"), Retryable("away")))
+    sink.unsafe = ("names are not verified",)
+    rig.journal.release(10)
+    with structlog.testing.capture_logs() as lines:
+        rig.start(sink)
+        await rig.until_at(10)
+    assert sink.opens == 3
+    said = [line for line in lines if line["event"] == "sink.warning"]
+    assert [(line["log_level"], line["reason"]) for line in said] == [("warning", "names are not verified")]
+
+
 async def test_the_cursor_waits_for_the_slowest_and_what_came_after_is_not_sent_again(rig: Rig) -> None:
     """No more batches than the limit are ever beyond the cursor, so a crash repeats no more."""
     first = Scripted(Retryable("busy"))
