@@ -199,7 +199,8 @@ def test_pseudonyms_need_a_key_of_some_length() -> None:
 
 
 def test_a_problem_of_two_settings_bears_the_name_of_one() -> None:
-    found = problems({**KEY, "FORWARDER_SINKS": "soc=splunk_hec", **SPLUNK, "FORWARDER_SOC_ACK_TIMEOUT": "1m"})
+    without = {"FORWARDER_SOC_ACK": "off", "FORWARDER_SOC_ACK_TIMEOUT": "1m"}
+    found = problems({**KEY, "FORWARDER_SINKS": "soc=splunk_hec", **SPLUNK, **without})
     assert set(found) == {"FORWARDER_SOC_ACK_TIMEOUT"}
 
 

@@ -18,9 +18,12 @@ from hypothesis import strategies as st
 from forwarder.errors import Misconfigured, Refused, Retryable
 from forwarder.secret import Secret
 from forwarder.sinks.base import Item, SinkContext
-from forwarder.sinks.splunk_hec import MAX_BODY_BYTES, SplunkHecSettings, SplunkHecSink, epoch_seconds, requests
+from forwarder.sinks.splunk_hec import SplunkHecSettings, SplunkHecSink
+from forwarder.sinks.splunk_hec.envelope import epoch_seconds, requests
 from tests.peers.hec import TOKEN, HecServer, Scripted
 from tests.sinks.contract import ODD, REFUSED_MARK, Destination, SinkContract, bodies, make_items
+
+MAX_BODY_BYTES = 1 << 20
 
 
 class HecDestination(Destination):
@@ -42,15 +45,15 @@ class HecDestination(Destination):
 
     async def mend(self) -> None:
         self.server.silent = False
-        self.server.refuse = None
-        if self.server._runner is None:
+        self.server.indexer.refuse = lambda text: False
+        if not self.server.running:
             await self.server.start()
 
     async def stall(self) -> None:
         self.server.silent = True
 
     async def refuse(self, mark: bytes) -> None:
-        self.server.refuse = mark
+        self.server.indexer.refuse = lambda text: mark.decode() in text
 
 
 @pytest_asyncio.fixture
@@ -140,7 +143,7 @@ async def test_requests_say_who_sends_them(server: HecServer, sink: SplunkHecSin
     for seen in server.seen:
         assert seen.headers["User-Agent"].startswith("persona-siem-forwarder/")
         assert seen.headers["Authorization"] == f"Splunk {TOKEN}"
-        assert seen.path == "/services/collector/event"
+    assert {seen.path for seen in server.posts()} == {"/services/collector/event"}
     assert {seen.connection for seen in server.seen} == {0}
 
 
@@ -148,9 +151,8 @@ async def test_a_batch_that_is_too_large_for_one_request_is_divided(server: HecS
     """Envelopes and line ends are counted; order is kept."""
     items = make_items(40, size=100_000)
     await sink.send(items)
-    with_events = [seen for seen in server.seen if seen.body]
-    assert len(with_events) == 4
-    assert all(len(seen.body) <= MAX_BODY_BYTES for seen in with_events)
+    assert len(server.posts()) == 4
+    assert all(len(seen.body) <= MAX_BODY_BYTES for seen in server.posts())
     assert server.events() == [orjson.loads(body) for body in bodies(items)]
 
 
@@ -159,7 +161,7 @@ async def test_a_batch_that_is_too_large_for_one_request_is_divided(server: HecS
 def test_dividing_loses_nothing_and_keeps_to_the_limit(sizes: list[int]) -> None:
     """Only an event that is larger alone makes a larger request."""
     envelopes = [bytes(size) for size in sizes]
-    divided = list(requests(envelopes))
+    divided = list(requests(envelopes, MAX_BODY_BYTES))
     assert [one for request in divided for one in request] == envelopes
     assert all(len(b"\n".join(request)) <= MAX_BODY_BYTES or len(request) == 1 for request in divided)
     assert all(divided)
@@ -180,7 +182,7 @@ def test_time_is_exact_to_the_millisecond(micros: int) -> None:
 async def test_the_event_that_splunk_names_is_refused_and_the_ones_before_it_are_in(
     server: HecServer, sink: SplunkHecSink
 ) -> None:
-    server.refuse = REFUSED_MARK.encode()
+    server.indexer.refuse = lambda text: REFUSED_MARK in text
     items = [*make_items(3), *make_items(1, first=4, text=REFUSED_MARK), *make_items(2, first=5)]
     with pytest.raises(Refused, match="code 6") as raised:
         await sink.send(items)
@@ -190,7 +192,7 @@ async def test_the_event_that_splunk_names_is_refused_and_the_ones_before_it_are
 
 async def test_the_place_counts_from_the_start_of_the_batch(server: HecServer, sink: SplunkHecSink) -> None:
     """Also when a later request of the batch holds the refused event."""
-    server.refuse = REFUSED_MARK.encode()
+    server.indexer.refuse = lambda text: REFUSED_MARK in text
     items = [*make_items(15, size=100_000), *make_items(1, first=16, text=REFUSED_MARK), *make_items(2, first=17)]
     with pytest.raises(Refused) as raised:
         await sink.send(items)
@@ -221,7 +223,7 @@ async def test_a_wrong_index_is_the_operators_to_mend(server: HecServer) -> None
     with pytest.raises(Misconfigured, match="create the index") as raised:
         await sink.send(items)
     assert raised.value.accepted == 0
-    server.indexes.add("typo")
+    server.indexer.indexes.add("typo")
     await sink.send(items)
     await sink.close()
     assert len(server.indexed) == 3
@@ -231,7 +233,7 @@ async def test_a_wrong_index_is_the_operators_to_mend(server: HecServer) -> None
 async def test_a_token_that_cannot_be_used_is_found_at_open(server: HecServer, state: str, says: str) -> None:
     """And heals without a restart."""
     server.tokens[TOKEN] = state
-    sink = make_sink(server)
+    sink = make_sink(server, ack="off")
     with pytest.raises(Misconfigured, match=says):
         await sink.open()
     server.tokens[TOKEN] = "enabled"
@@ -302,7 +304,7 @@ async def test_a_server_that_shuts_down_is_left(server: HecServer, sink: SplunkH
     await sink.close()
     await sink.open()
     await sink.send(make_items(1))
-    assert [seen.connection for seen in server.seen if seen.body] == [0, 1]
+    assert [seen.connection for seen in server.posts()] == [0, 1]
 
 
 async def test_a_busy_server_is_waited_for_as_long_as_it_asks(server: HecServer, sink: SplunkHecSink) -> None:
@@ -457,8 +459,13 @@ async def test_plain_http_spoken_to_a_tls_url_is_the_operators_to_mend(server: H
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"ack": "on"}, "does not speak indexer acknowledgement yet"),
-        ({"ack_timeout": "5m"}, "does not speak indexer acknowledgement yet"),
+        ({"ack": "off", "ack_timeout": "5m"}, "no effect without acknowledgement"),
+        ({"max_body_bytes": "6MiB"}, "max_body_bytes"),
+        ({"url": ""}, "url"),
+        ({"url": "https://a.example, https://a.example/"}, "given twice"),
+        ({"url": "https://a.example,b.example"}, "write https://host:port"),
+        ({"tls_insecure_skip_verify": "true", "tls_ca_file": "/x"}, "trusts anybody"),
+        ({"url": "http://splunk.example", "tls_insecure_skip_verify": "true"}, "the URL is plain http"),
         ({"url": "splunk.example:8088"}, "write https://host:port"),
         ({"url": "ftp://splunk.example"}, "write https://host:port"),
         ({"url": "https://splunk.example:port"}, "(?i)port"),
@@ -478,5 +485,5 @@ def test_settings_that_cannot_work_are_refused_in_words(settings: dict[str, Any]
 
 def test_a_url_is_kept_without_its_last_slash() -> None:
     settings = SplunkHecSettings.model_validate({"url": "https://[::1]:8088/", "token": Secret(TOKEN)})
-    assert settings.url == "https://[::1]:8088"
+    assert settings.url == ["https://[::1]:8088"]
     assert (settings.ack, settings.gzip, settings.sourcetype) == ("auto", True, "persona:user_audit_log")

@@ -34,7 +34,7 @@ async def post(server: HecServer, body: bytes, **headers: str) -> tuple[int, Any
     [
         (b'{"event":1}{"event":2}\n{"event":3}', 0, None, [1, 2, 3]),
         (b'{"event":1}{"event":2,"other":0}{"event":3}', 0, None, [1]),  # HTTP 200, and two events are gone
-        (b'{"event":1}{"fields":{"a":"b"}}{"event":3}', 0, None, [1]),
+        (b'{"event":1}{"fields":{"a":"b"}}{"event":3}', 0, None, [1, 3]),  # skipped alone
         (b'{"event":1}{"event":2}{broken', 6, 2, [1, 2]),
         (b'{"event":1}{"host":"h"}{"event":3}', 12, 1, [1]),
         (b'{"event":""}{"event":2}', 13, 0, []),

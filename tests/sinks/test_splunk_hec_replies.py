@@ -3,7 +3,7 @@
 import pytest
 
 from forwarder.errors import Failure, Misconfigured, Refused, Retryable
-from forwarder.sinks.splunk_hec_replies import LONGEST_WAIT, REPLIES, Answer, retry_after, verdict
+from forwarder.sinks.splunk_hec.replies import LONGEST_WAIT, REPLIES, Answer, Request, retry_after, verdict
 
 ROWS: list[tuple[int, int, type[Failure] | None]] = [
     (0, 200, None),
@@ -45,7 +45,7 @@ def judge(
     body: dict[str, object] | None = None if code is None else {"text": "…", "code": code}
     if body is not None and number is not None:
         body["invalid-event-number"] = number
-    failure = verdict(Answer(status, body), before=before, sent=sent)
+    failure = verdict(Answer(status, body), Request(before, [77] * sent, "FORWARDER_SOC_"))
     assert failure is not None
     return failure
 
@@ -53,7 +53,7 @@ def judge(
 @pytest.mark.parametrize(("code", "status", "failure"), ROWS)
 def test_each_code_has_its_meaning(code: int, status: int, failure: type[Failure] | None) -> None:
     """What Splunk says, by its own reference; a failure names the code, the status and what to do."""
-    found = verdict(Answer(status, {"text": "x", "code": code}), before=0, sent=1)
+    found = verdict(Answer(status, {"text": "x", "code": code}), Request(0, [77]))
     if failure is None:
         assert found is None
     else:
@@ -129,7 +129,7 @@ def test_a_busy_server_that_names_an_event_may_have_taken_some() -> None:
 
 
 def test_the_wait_that_splunk_asks_for_is_handed_on() -> None:
-    failure = verdict(Answer(429, {"text": "x", "code": 26}, retry_after=7.0), before=0, sent=1)
+    failure = verdict(Answer(429, {"text": "x", "code": 26}, retry_after=7.0), Request(0, [77]))
     assert isinstance(failure, Retryable)
     assert failure.retry_after == 7.0
 
@@ -147,7 +147,7 @@ def test_an_answer_of_something_else_that_passes(status: int) -> None:
     failure = judge(None, status, before=2)
     assert isinstance(failure, Retryable)
     assert failure.accepted == 2
-    assert failure.unanswered == (status in {500, 502, 504})
+    assert failure.unanswered == (status in {200, 400, 500, 502, 504})
 
 
 def test_a_body_that_is_too_large_is_halved_until_one_event_is_left() -> None:
@@ -159,7 +159,7 @@ def test_a_body_that_is_too_large_is_halved_until_one_event_is_left() -> None:
 
 
 def test_a_code_of_a_newer_splunk_is_read_by_its_status() -> None:
-    assert verdict(Answer(200, {"code": 99}), before=0, sent=1) is None
+    assert verdict(Answer(200, {"code": 99}), Request(0, [77])) is None
     assert isinstance(judge(99, 400), Retryable)
     assert isinstance(judge(99, 403), Misconfigured)
 
@@ -167,7 +167,7 @@ def test_a_code_of_a_newer_splunk_is_read_by_its_status() -> None:
 @pytest.mark.parametrize("code", [True, "0", 0.0, None])
 def test_only_a_whole_number_is_a_code(code: object) -> None:
     """``true`` equals 1 in Python, and would be read as a disabled token."""
-    assert isinstance(verdict(Answer(200, {"code": code}), before=0, sent=1), Retryable)
+    assert isinstance(verdict(Answer(200, {"code": code}), Request(0, [77])), Retryable)
 
 
 @pytest.mark.parametrize(
