@@ -289,6 +289,23 @@ async def test_ids_that_run_backwards_end_the_channel_at_once(server: HecServer,
     assert len(server.indexed) == 4
 
 
+async def test_behind_a_balancer_that_is_not_sticky_each_request_has_a_channel_of_its_own(
+    server: HecServer, sink: SplunkHecSink
+) -> None:
+    """Ids that ran backwards on a connection that lived on: no restart did that. It is remembered over a reopening."""
+    await sink.send(make_items(1))
+    server.indexer.crash()
+    for other in sink._lanes[0][1:]:
+        other.load = 100  # so that the next request takes the same connection
+    with pytest.raises(Retryable, match="without sticky sessions"):
+        await sink.send(make_items(1, first=2))
+    await sink.close()
+    await sink.open()
+    for first in (2, 3, 4):
+        await sink.send(make_items(1, first=first))
+    assert len({seen.channel for seen in server.posts()[2:]}) == 3
+
+
 async def test_a_refused_poll_ends_the_channel(server: HecServer, sink: SplunkHecSink) -> None:
     server.delay = NEVER
     server.poll_script.append(Scripted(400, {"text": "Invalid data channel", "code": 11}))

@@ -19,6 +19,7 @@ class Channel:
     """One channel. Times are the event loop's seconds.
 
     :ivar guid: the channel's name, made up by us
+    :ivar since: from when on something has been awaited without a sign that Splunk still knows of this channel
     """
 
     def __init__(self) -> None:
@@ -26,6 +27,7 @@ class Channel:
         self._last = -1
         self._awaited: dict[int, tuple[asyncio.Future[None], float]] = {}
         self._patience = float("inf")
+        self.since = float("inf")
 
     @property
     def awaited(self) -> Sequence[int]:
@@ -37,7 +39,7 @@ class Channel:
         """When the first of what is awaited is given up."""
         return min(self._patience, min((until for _, until in self._awaited.values()), default=float("inf")))
 
-    def expect(self, ack_id: int, until: float) -> asyncio.Future[None] | None:
+    def expect(self, ack_id: int, *, now: float, until: float) -> asyncio.Future[None] | None:
         """Await the acknowledgement *ack_id* until that time; None if this id runs backwards, so that nothing is known.
 
         The future fails with ``Retryable`` once it is lost.
@@ -45,19 +47,21 @@ class Channel:
         if ack_id <= self._last:
             return None
         self._last = ack_id
+        if not self._awaited:
+            self._patience, self.since = float("inf"), now
         proof: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._awaited[ack_id] = proof, until
         proof.add_done_callback(lambda _: self._awaited.pop(ack_id, None))  # also where whoever waited was cancelled
         return proof
 
-    def hear(self, acks: Mapping[str, Any]) -> bool:
+    def hear(self, acks: Mapping[str, Any], now: float) -> bool:
         """Take the answer to a poll; returns whether it acknowledged anything.
 
         Splunk says ``true`` once and forgets the id. It says ``false`` of what it does not know.
         """
         heard = [ack_id for ack_id in self._awaited if acks.get(str(ack_id)) is True]
         if heard:
-            self._patience = float("inf")  # whoever was in doubt has not forgotten this channel
+            self._patience, self.since = float("inf"), now  # whoever was in doubt has not forgotten this channel
         for ack_id in heard:
             proof, _ = self._awaited.pop(ack_id)
             if not proof.done():

@@ -5,7 +5,7 @@ before the next poll could take the acknowledgement of another request for its o
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -30,13 +30,15 @@ _ROLLING = "AWSALB"
 
 @dataclass
 class Habits:
-    """What was learnt about whoever stands behind the URLs; outlives the lanes.
+    """What was learnt about whoever stands behind a URL; shared by its lanes, and outlives them.
 
     :ivar one_channel_each: a load balancer takes each request to another indexer: no two requests share a channel, so
         their ids cannot be taken for each other's
+    :ivar away_at: when Splunk was last seen to be away or to have forgotten, in the event loop's seconds
     """
 
     one_channel_each: bool = False
+    away_at: float = float("-inf")
 
 
 class Lane:
@@ -100,12 +102,11 @@ class Lane:
         ack_id = answer.number("ackId")
         if ack_id is None:
             return answer, None
-        proof = channel.expect(ack_id, self._now() + self._ack_timeout)
+        proof = channel.expect(ack_id, now=self._now(), until=self._now() + self._ack_timeout)
         if proof is None:
             raise self._ran_backwards(channel, reconnected=self.wire.connections > connections)
         if channel is not self._channel:  # the cookie of this very answer began another one
             self._older.append(channel)
-            channel.doubt(self._now() + PATIENCE)
         elif self._habits.one_channel_each:
             self._begin_channel()
         if self._poller is None or self._poller.done():
@@ -118,6 +119,7 @@ class Lane:
         # Behind a connection that lived on it was no restart: a load balancer takes each request elsewhere.
         self._habits.one_channel_each = self._habits.one_channel_each or not reconnected
         why = "Splunk was restarted" if reconnected else "a load balancer without sticky sessions is in front of Splunk"
+        self._habits.away_at = self._now()
         reason = f"{self.wire.url}: acknowledgement ids run backwards: {why}"
         channel.lose(reason)
         if channel is self._channel:
@@ -130,11 +132,15 @@ class Lane:
         self._channel = Channel()
 
     def _was_away(self) -> None:
-        """Begin a new channel: what answers next may know nothing of the old one."""
-        until = self._now() + PATIENCE
+        """Begin a new channel: what answers next may know nothing of the old one, nor of those of other lanes."""
         self._begin_channel()
-        for channel in self._older:
-            channel.doubt(until)
+        self._habits.away_at = self._now()
+        self._doubt()
+
+    def _doubt(self) -> None:
+        for channel in (*self._older, self._channel):
+            if channel.since <= self._habits.away_at:
+                channel.doubt(self._habits.away_at + PATIENCE)
 
     def _mind_the_cookies(self) -> None:
         """Begin a new channel when a load balancer moves us to another indexer, which it does with its cookie."""
@@ -145,12 +151,15 @@ class Lane:
             self._was_away()
 
     async def _poll_until_all_is_known(self) -> None:
+        rounds = 0
         try:
             while channels := [one for one in (*self._older, self._channel) if one.awaited]:
                 self._older = [one for one in self._older if one.awaited]
+                self._doubt()
                 until = min(one.deadline for one in channels)
                 await asyncio.sleep(max(0.0, min(self._interval, until - self._now())))
-                heard = [await self._poll(channel) for channel in channels]
+                rounds += 1
+                heard = [await self._poll(channel) for channel in self._asked_in(rounds, channels)]
                 self._interval = FIRST_POLL if any(heard) else min(self._interval * LATER_POLLS, LONGEST_POLL)
                 for channel in channels:
                     if channel.deadline <= self._now():
@@ -158,6 +167,16 @@ class Lane:
         finally:
             for channel in (*self._older, self._channel):
                 channel.lose("the polls for acknowledgements ended")
+
+    def _asked_in(self, rounds: int, channels: Sequence[Channel]) -> Sequence[Channel]:
+        """Choose which channels a round of polls asks about.
+
+        A load balancer that is not sticky and takes turns could send the polls for a channel to the wrong indexer each
+        time. So some are asked about twice, others each round: a matter of chance, which needs no generator.
+        """
+        if not self._habits.one_channel_each:
+            return channels
+        return [*channels, *(one for one in channels if hash((one.guid, rounds)) % 2)]
 
     async def _poll(self, channel: Channel) -> bool:
         """Ask for what is awaited on *channel*; returns whether anything was acknowledged."""
@@ -176,7 +195,7 @@ class Lane:
             if self.wire.connections > connections:  # the kept one was closed between two polls, perhaps by a restart
                 self._was_away()
             if answer.acks is not None:
-                return channel.hear(answer.acks)
+                return channel.hear(answer.acks, self._now())
             if answer.code is None:  # a proxy's words: Splunk is away
                 self._was_away()
             elif 400 <= answer.status < 500 and answer.status not in {404, 429}:

@@ -47,7 +47,7 @@ class SplunkHecSink(Sink[SplunkHecSettings]):
         self._prefix = f"FORWARDER_{context.name.upper().replace('-', '_')}_"
         self._limit = BodyLimit(settings.max_body_bytes)
         self._rota = Rota(len(settings.url))
-        self._habits = Habits()
+        self._habits = [Habits() for _ in settings.url]
         self._lanes: list[list[Lane]] = []  # by collector
         self._acks: bool | None = {"auto": None, "on": True, "off": False}[settings.ack]
         self._strained = False
@@ -141,11 +141,11 @@ class SplunkHecSink(Sink[SplunkHecSettings]):
         """Make the lanes anew; files are read, no connection is made yet."""
         await self.close()
         settings, each = self.settings, max(1, CONNECTIONS // len(self.settings.url))
-        for url in settings.url:
+        for url, habits in zip(settings.url, self._habits, strict=True):
             self._lanes.append([])
             for _ in range(each):
                 wire = Wire(url, settings, self._prefix)
-                self._lanes[-1].append(Lane(wire, ack_timeout=settings.ack_timeout, habits=self._habits))
+                self._lanes[-1].append(Lane(wire, ack_timeout=settings.ack_timeout, habits=habits))
 
     async def _ask(self, collectors: Sequence[int]) -> list[bool | Failure]:
         """Ask each of *collectors* whether it speaks acknowledgement, all at once, and note which of them failed."""
