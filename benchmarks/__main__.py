@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from statistics import median
 
-from benchmarks import idle, memory, throughput
+from benchmarks import idle, memory, splunk, throughput
 from benchmarks.processes import DAEMON_CORE, PERSONA_CORE
 from benchmarks.throughput import STAGES, Run
 
@@ -16,7 +16,7 @@ NAMES = {
     "insert": "inserts alone (SQLite, a transaction a page)",
     "write": "file writes alone (fsync every 500 lines)",
 }
-PARTS = ("throughput", "memory", "idle")
+PARTS = ("throughput", "splunk", "memory", "idle")
 
 
 def main() -> None:
@@ -38,6 +38,12 @@ def main() -> None:
             f"\nThroughput: source, journal and file sink, {options.records:,} records, {options.runs} runs", flush=True
         )
         _show_throughput([_told(throughput.measure(options.records)) for _ in range(options.runs)])
+    if "splunk" in parts:
+        print(
+            f"\nSplunk: {options.records:,} events over gzip to a collector that takes all, {options.runs} runs",
+            flush=True,
+        )
+        _show_splunk([splunk.measure(options.records) for _ in range(options.runs)])
     if "idle" in parts:
         print(f"\nIdle for {options.idle:.0f} s, default settings", flush=True)
         _show_idle(idle.measure(options.idle))
@@ -64,6 +70,23 @@ def _show_throughput(runs: list[Run]) -> None:
     ratios = "".join(f"{_spread([run.ratio(kind) for run in runs], '.2f'):>24}" for kind in ("wall", "cpu"))
     print(f"  {'ratio of the whole to the floors':<48}{ratios}")
     print(f"  a line is {median(run.bytes_an_event for run in runs):.0f} bytes long")
+
+
+def _show_splunk(runs: list[splunk.Run]) -> None:
+    for run in runs:
+        print(f"  {run.rate:,.0f} events/s: {run.whole:.0f} µs an event", flush=True)
+    print(f"\n  {'µs an event: median (min to max)':<48}{'by the wall':>24}")
+    for label, values in (
+        ("compressing alone (gzip, level 1)", [run.gzip for run in runs]),
+        ("HTTP alone (aiohttp, the same bodies)", [run.http for run in runs]),
+        ("sum of these floors", [run.floors for run in runs]),
+        ("envelopes", [run.envelopes for run in runs]),
+        ("reading what is stored, and the format", [run.journal for run in runs]),
+        ("the whole", [run.whole for run in runs]),
+    ):
+        print(f"  {label:<48}{_spread(values):>24}")
+    print(f"  {'ratio of the whole to the floors':<48}{_spread([run.whole / run.floors for run in runs], '.2f'):>24}")
+    print(f"  an event in its envelope is {median(run.bytes_an_event for run in runs):.0f} bytes long")
 
 
 def _show_idle(found: idle.Idle) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from forwarder.errors import Failure, Misconfigured, Refused, Retryable
-from forwarder.sinks.splunk_hec.replies import LONGEST_WAIT, REPLIES, Answer, Request, retry_after, verdict
+from forwarder.sinks.splunk_hec.replies import LONGEST_WAIT, REPLIES, Answer, Request, retry_after, strained, verdict
 
 ROWS: list[tuple[int, int, type[Failure] | None]] = [
     (0, 200, None),
@@ -65,7 +65,25 @@ def test_each_code_has_its_meaning(code: int, status: int, failure: type[Failure
 
 def test_the_table_above_is_whole() -> None:
     """A code without a row of its own here would be untested."""
-    assert [code for code, _, _ in ROWS] == list(REPLIES)
+    assert [(code, status) for code, status, _ in ROWS] == [(code, reply.status) for code, reply in REPLIES.items()]
+
+
+def test_what_nears_its_limits_is_taken_and_said() -> None:
+    said = [code for code, status, _ in ROWS if strained(Answer(status, {"text": "x", "code": code}))]
+    assert said == [24, 25]
+    assert not strained(Answer(200, None))
+
+
+@pytest.mark.parametrize(
+    ("code", "setting"),
+    [(1, "TOKEN"), (4, "TOKEN"), (7, "INDEX"), (10, "ACK"), (14, "ACK"), (22, "TOKEN"), (28, "ACK")],
+)
+def test_what_the_operator_has_to_mend_names_its_variable(code: int, setting: str) -> None:
+    assert f"(FORWARDER_SOC_{setting})" in judge(code).reason
+
+
+def test_a_refused_event_bears_its_size() -> None:
+    assert "the event has 77 bytes" in judge(6, number=3).reason
 
 
 @pytest.mark.parametrize("code", [6, 12, 13, 15])

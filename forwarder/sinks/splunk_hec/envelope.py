@@ -5,6 +5,7 @@ all that follow it (measured on Enterprise 10.4 and Cloud 10.5).
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import orjson
 
@@ -19,17 +20,25 @@ _TEXT_FORMATS = frozenset({"cef", "leef"})
 
 def envelope(item: Item, settings: SplunkHecSettings) -> bytes:
     """Wrap the formatted event in Splunk's envelope: JSON as it is, a line of text as a string."""
-    head = {
-        "host": settings.host or item.event.origin.organization_id,
-        "source": settings.source or item.event.origin.name,
-        "sourcetype": settings.sourcetype,
-        "index": settings.index,
-        # Indexed, so that `| dedup log_id` is cheap where a batch had to be sent twice.
-        "fields": {"log_id": item.event.id},
-    }
-    known = orjson.dumps({key: value for key, value in head.items() if value is not None})
+    origin = item.event.origin
+    head = _head(
+        settings.host or origin.organization_id, settings.source or origin.name, settings.sourcetype, settings.index
+    )
     event = orjson.dumps(item.body.decode()) if settings.format in _TEXT_FORMATS else item.body
-    return b'{"time":%s,%s,"event":%s}' % (epoch_seconds(item.event.time).encode(), known[1:-1], event)
+    # The id is indexed, so that `| dedup log_id` is cheap where a batch had to be sent twice.
+    return b'{"time":%s,%s,"fields":{"log_id":%s},"event":%s}' % (
+        epoch_seconds(item.event.time).encode(),
+        head,
+        orjson.dumps(item.event.id),
+        event,
+    )
+
+
+@lru_cache(maxsize=64)
+def _head(host: str | None, source: str, sourcetype: str, index: str | None) -> bytes:
+    """Write what envelopes have in common, which is all but a few bytes of theirs."""
+    head = {"host": host, "source": source, "sourcetype": sourcetype, "index": index}
+    return orjson.dumps({key: value for key, value in head.items() if value is not None})[1:-1]
 
 
 def epoch_seconds(micros: int) -> str:
