@@ -89,18 +89,22 @@ class SplunkHecSink(Sink[SplunkHecSettings]):
         """Ask the collectors whether they can be used and speak acknowledgement; one that answers well is enough."""
         await self._connect()
         well = self._rota.well(self._now())
-        spoken = await self._ask(well)
-        if all(isinstance(one, Failure) for one in spoken):  # those that are left out may be back
-            spoken += await self._ask([which for which in range(len(self._lanes)) if which not in well])
-        self._settle_on([one for one in spoken if isinstance(one, bool)], spoken)
+        answers = await self._ask(well)
+        if all(isinstance(one, Failure) for one in answers):  # those that are left out may be back
+            answers += await self._ask([which for which in range(len(self._lanes)) if which not in well])
+        spoken = [one for one in answers if not isinstance(one, Failure)]
+        if not spoken:
+            raise _worst(answers)
+        self._settle_on(spoken)
 
     async def probe(self) -> None:
-        """Ask every collector all that can be asked without sending an event."""
+        """Ask every collector all that can be asked without sending an event; one that fails is a failure."""
         await self._connect()
-        spoken = await self._ask(range(len(self._lanes)))
-        self._settle_on(
-            [] if any(isinstance(one, Failure) for one in spoken) else [bool(one) for one in spoken], spoken
-        )
+        answers = await self._ask(range(len(self._lanes)))
+        spoken = [one for one in answers if not isinstance(one, Failure)]
+        if len(spoken) < len(answers):
+            raise _worst(answers)
+        self._settle_on(spoken)
         for lanes in self._lanes:
             await questions.check(lanes[0].wire, self.settings, self._prefix)
 
@@ -161,11 +165,8 @@ class SplunkHecSink(Sink[SplunkHecSettings]):
 
         return await asyncio.gather(*map(ask, collectors))
 
-    def _settle_on(self, spoken: Sequence[bool], answers: Sequence[bool | Failure]) -> None:
-        """Send with acknowledgement or without, as all collectors that answered *spoken* want it."""
-        if not spoken:
-            failures = [one for one in answers if isinstance(one, Failure)]
-            raise next((one for one in failures if isinstance(one, Misconfigured)), failures[0])
+    def _settle_on(self, spoken: Sequence[bool]) -> None:
+        """Send with acknowledgement or without, as all collectors that answered want it."""
         if len(set(spoken)) > 1:
             raise Misconfigured(
                 "the token has indexer acknowledgement at some of the URLs only: make them alike, or set on or off "
@@ -220,6 +221,12 @@ class SplunkHecSink(Sink[SplunkHecSettings]):
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _worst(answers: Sequence[bool | Failure]) -> Failure:
+    """Choose the failure that the operator should hear of: one that he has to mend, else the first."""
+    failures = [one for one in answers if isinstance(one, Failure)]
+    return next((one for one in failures if isinstance(one, Misconfigured)), failures[0])
 
 
 async def _proven(proofs: Sequence[tuple[int, Proof]]) -> None:
