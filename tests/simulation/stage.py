@@ -43,7 +43,7 @@ AGAIN_SECONDS = 2.0
 REST_POLLS = 12
 """So many poll intervals long it is watched at rest."""
 
-PATIENCE = 2 * 86400.0
+PATIENCE = 4 * 3600.0
 """Seconds after the last fault within which it has to come to rest."""
 
 
@@ -247,7 +247,7 @@ class Stage:
                 if not behind:
                     return True
             await asyncio.sleep(max(self.plan.poll_interval * 3, 30.0))
-        self.chronicle.troubles.append(f"{PATIENCE / 86400:.0f} days after the faults it has not come to rest")
+        self.chronicle.troubles.append(f"{PATIENCE / 3600:.0f} hours after the faults it has not come to rest")
         return False
 
     async def _rest(self) -> None:
