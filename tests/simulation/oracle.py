@@ -135,7 +135,7 @@ class Judgement:
         if before.place >= before.attempt.accepted:
             return True  # its sender was told nothing, or that it is not in
         life = self.stage.lives[before.attempt.life]
-        if after.attempt.life == life.number:
+        if after.attempt.life == life.number and "disk-error" not in self.kinds:  # which runs a worker anew
             return False
         later = [one for one in destination.attempts if one.life == life.number and one.number > before.attempt.number]
         in_flight = len(later) <= 2 * destination.plan.in_flight
