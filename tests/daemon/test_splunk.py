@@ -20,7 +20,7 @@ from tests.daemon.process import DaemonProcess, caught_up, environment, simulato
 from tests.peers import PeerProcess, accepts, free_port
 from tests.peers.hec import TOKEN, HecServer
 
-KILLS = int(os.environ.get("HEC_KILLS", "5"))
+KILLS = int(os.environ.get("HEC_KILLS", "3"))
 WRONG_SECONDS = float(os.environ.get("HEC_WRONG_SECONDS", "0"))
 ROOT = Path(tests.__file__).parents[1]
 BATCH, AWAITING = 50, 16

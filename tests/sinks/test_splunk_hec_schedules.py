@@ -26,7 +26,7 @@ from tests.delivery.memory_journal import MemoryJournal
 from tests.peers.hec import ALL, TOKEN, HecServer, Scripted, Seen
 
 EVENTS = 1000
-SCHEDULES = int(os.environ.get("HEC_SCHEDULES", "40"))
+SCHEDULES = int(os.environ.get("HEC_SCHEDULES", "20"))
 POISON = {"POISON-6": 6, "POISON-12": 12, "POISON-13": 13, "POISON-15": 15}
 
 NOTHING_TAKEN = (
