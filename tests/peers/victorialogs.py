@@ -32,7 +32,7 @@ def find_victorialogs() -> Path:
 
 
 def _build(home: Path) -> None:
-    go = shutil.which("go")
+    go = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
     if go is None:
         unavailable("VictoriaLogs is built with Go, and this machine has none")
     partial = home.with_suffix(".partial")

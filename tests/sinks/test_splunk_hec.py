@@ -15,7 +15,10 @@ import trustme
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from forwarder.collect.lenient import loads
 from forwarder.errors import Misconfigured, Refused, Retryable
+from forwarder.formats import FORMATS
+from forwarder.record import Origin, parse_event
 from forwarder.secret import Secret
 from forwarder.sinks.base import Item, SinkContext
 from forwarder.sinks.splunk_hec import SplunkHecSettings, SplunkHecSink
@@ -123,6 +126,28 @@ async def test_a_format_that_is_no_json_travels_as_a_string(server: HecServer) -
     await sink.send([Item(item.seq, item.event, line.encode())])
     await sink.close()
     assert server.events() == [line]
+
+
+@pytest.mark.parametrize(
+    ("odd", "indexed"),
+    [
+        (b'"a\\ud800b"', "a\ufffdb"),
+        (b'"\\u0000\\u001b\x7f"', "\x00\x1b\x7f"),
+        (b"NaN", "NaN"),
+        (b"-Infinity", "-Infinity"),
+        (b"1" + b"0" * 30, 1e30),
+        (b'"' + b"x" * 900_000 + b'"', "x" * 900_000),
+    ],
+)
+async def test_whatever_persona_sends_arrives(
+    server: HecServer, sink: SplunkHecSink, odd: bytes, indexed: object
+) -> None:
+    """From the bytes of Persona's answer to the index."""
+    text = b'{"type":"user-audit-log","id":"ual_1","attributes":{"method":"POST","path":"/a","post-params":{"odd":%s}}}'
+    event = parse_event(loads(text % odd), origin=Origin("persona", "org_1", "env_1"), collected_at=0)
+    await sink.send([Item(1, event, FORMATS["json"](event))])
+    [found] = server.events()
+    assert found["request"]["post_params"] == {"odd": indexed}
 
 
 @pytest.mark.parametrize("gzip", [True, False])
