@@ -306,6 +306,47 @@ async def test_behind_a_balancer_that_is_not_sticky_each_request_has_a_channel_o
     assert len({seen.channel for seen in server.posts()[2:]}) == 3
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Scripted(reset="late", index=ALL),
+        Scripted(reset="cut", index=ALL),
+        Scripted(200, b"<html>", index=ALL),
+        Scripted(502, b"<html>", index=ALL),
+    ],
+)
+async def test_an_id_that_was_given_and_not_told_is_not_taken_for_an_old_one(
+    server: HecServer, sink: SplunkHecSink, fault: Scripted
+) -> None:
+    """Splunk loses what it held, and gives its first id again, to a request whose answer is lost."""
+    server.delay = NEVER
+    first = asyncio.ensure_future(sink.send(make_items(2)))
+    await until(lambda: server.indexer.queue)
+    for other in sink._lanes[0][1:]:
+        other.load = 100  # so that the next request takes the same connection, and channel
+    server.indexer.crash()
+    server.script.append(fault)
+    second = asyncio.ensure_future(sink.send(make_items(2, first=3)))
+    await lost(second)
+    index_all(server)
+    await lost(first)
+    assert [envelope["fields"]["log_id"] for envelope in server.indexed] == ["ual_000003", "ual_000004"]
+
+
+async def test_a_channel_that_splunk_may_have_forgotten_is_not_used_again(
+    server: HecServer, sink: SplunkHecSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It forgets an idle one and counts from 0 again, which would look like another Splunk."""
+    await sink.send(make_items(1))
+    await sink.send(make_items(1, first=2))
+    server.indexer.channels.clear()
+    monkeypatch.setattr(lane, "LONGEST_IDLE", 0.0)
+    await sink.send(make_items(1, first=3))
+    channels = [seen.channel for seen in server.posts()]
+    assert channels[0] == channels[1] != channels[2]
+    assert len(server.indexed) == 3
+
+
 async def test_a_refused_poll_ends_the_channel(server: HecServer, sink: SplunkHecSink) -> None:
     server.delay = NEVER
     server.poll_script.append(Scripted(400, {"text": "Invalid data channel", "code": 11}))

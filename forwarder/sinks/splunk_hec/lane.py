@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from forwarder.errors import Failure, Retryable
+from forwarder.errors import Failure, Misconfigured, Retryable
 from forwarder.sinks.splunk_hec.channel import Channel
 from forwarder.sinks.splunk_hec.replies import Answer
 from forwarder.sinks.splunk_hec.wire import ACKNOWLEDGEMENTS, EVENTS, Wire
@@ -21,6 +21,9 @@ kept, and one that had to be made anew tells something."""
 
 PATIENCE = 10.0
 """Seconds that acknowledgements are still awaited after Splunk was away; an acknowledgement takes about one."""
+
+LONGEST_IDLE = 300.0
+"""Seconds after which an unused channel is replaced: Splunk forgets one after 600 (``maxIdleTime``) and counts anew."""
 
 HEADER = "X-Splunk-Request-Channel"
 
@@ -53,7 +56,8 @@ class Lane:
         self._ack_timeout = ack_timeout
         self._habits = habits
         self._turn = asyncio.Lock()
-        self._channel = Channel()
+        self._channel = self._used = Channel()
+        self._used_at = self._now()
         self._older: list[Channel] = []  # with something awaited; nothing is sent on them any more
         self._cookies: dict[str, str] = {}
         self._interval = FIRST_POLL
@@ -79,6 +83,14 @@ class Lane:
         """Poll soon: the collector holds many acknowledgements."""
         self._interval = FIRST_POLL
 
+    def distrust(self, reason: str) -> None:
+        """Take it that the last request may have an id that we were not told.
+
+        Where a restarted Splunk gave it, the id may equal one that is awaited, and its acknowledgement would be taken
+        for that one's. So what is awaited on the same channel counts as lost.
+        """
+        self._give_up(self._used, reason)
+
     async def close(self) -> None:
         """Give up what is awaited, and close the connection."""
         poller, self._poller = self._poller, None
@@ -92,11 +104,19 @@ class Lane:
     async def _post_on_channel(
         self, body: bytes, headers: Mapping[str, str]
     ) -> tuple[Answer, asyncio.Future[None] | None]:
+        if not self._channel.awaited and self._now() - self._used_at > LONGEST_IDLE:
+            self._begin_channel()
         channel, connections = self._channel, self.wire.connections
+        self._used, self._used_at = channel, self._now()
         try:
             answer = await self.wire.post(EVENTS, body, {**headers, HEADER: channel.guid})
-        except Failure:
+        except (Retryable, Misconfigured) as failure:
+            if isinstance(failure, Retryable) and failure.unanswered:
+                self.distrust(failure.reason)
             self._was_away()
+            raise
+        except asyncio.CancelledError:
+            self.distrust("a request was given up")
             raise
         self._mind_the_cookies()
         ack_id = answer.number("ackId")
@@ -203,7 +223,7 @@ class Lane:
             return False
 
     def _give_up(self, channel: Channel, reason: str) -> None:
-        channel.lose(f"{self.wire.url}: {reason}")
+        channel.lose(reason if reason.startswith(self.wire.url) else f"{self.wire.url}: {reason}")
         if channel is self._channel:
             self._begin_channel()
 

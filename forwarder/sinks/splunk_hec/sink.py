@@ -195,6 +195,8 @@ class SplunkHecSink(Sink[SplunkHecSettings]):
             failure = self._judge(answer, request, first, proof)
             if isinstance(failure, Retryable) and failure.kind != "refused":
                 self._rota.failed(which, self._now())
+                if failure.unanswered:
+                    lane.distrust(failure.reason)
             if answer.code == 25:
                 lane.hurry()
             return failure, proof
