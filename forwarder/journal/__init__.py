@@ -1,8 +1,9 @@
 """The journal: ids, events, the gap ledger, users, cursors and dead letters, in one SQLite file.
 
-``ledger`` decides: with ``gaps`` for its words and ``evidence`` for what a page says. ``books`` carries a decision
-out, with the SQL of ``collecting``; ``delivering`` has the other half's. ``database`` and ``file`` are SQLite,
-``schema`` the tables, ``journal`` the door, and ``status`` and ``letters`` what commands may read beside a daemon.
+``ledger`` decides: with ``gaps`` for its words and ``evidence`` for what a page says; ``rules`` are what is decided
+beside it. ``books`` carries a decision out, with the SQL of ``collecting``; ``delivering`` has the other half's.
+``database`` and ``file`` are SQLite, ``schema`` the tables, ``journal`` the door, and ``status`` and ``letters`` what
+commands may read beside a daemon.
 """
 
 from forwarder.journal.books import Collected

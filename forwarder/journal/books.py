@@ -7,16 +7,10 @@ they are remembered, and after one that was undone they are recalled.
 import sqlite3
 from dataclasses import dataclass
 
-from forwarder.clock import SECOND
 from forwarder.journal import collecting, ledger
 from forwarder.journal.collecting import Arrival, SourceRecord
 from forwarder.journal.gaps import Changes, Outcome, PageRead
-
-RELEASE_AT = 2000
-"""So many events held back by one gap are released, whatever the gap is still waiting for."""
-
-RELEASE_AFTER = 10 * SECOND
-"""So long is an event held back for its chronological place, by our clock."""
+from forwarder.journal.rules import Held, first_number, is_due
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +23,13 @@ class Collected:
     known: int
 
 
-@dataclass(slots=True)
-class _Held:
-    """Events that one gap holds back."""
-
-    count: int = 0
-    since: int = 0
-
-
 class Books:
     """The running figures of one journal; changed only inside the writer's transactions."""
 
     def __init__(self) -> None:
         self.next_seq = 0
         self.backlog_bytes = 0
-        self._held: dict[tuple[int, int], _Held] = {}
+        self._held: dict[tuple[int, int], Held] = {}
         self._remembered = (0, 0)
 
     def open(self, db: sqlite3.Connection, now: int) -> None:
@@ -51,8 +37,7 @@ class Books:
         highest = db.execute(
             "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(cursor) FROM sink), 0))",
         ).fetchone()[0]
-        # Never used again, whatever backup was put back: no number is below the wall clock in microseconds.
-        self.next_seq = max(highest + 1, now)
+        self.next_seq = first_number(highest, now)
         self.backlog_bytes = db.execute("SELECT coalesce(sum(length(body)), 0) FROM event").fetchone()[0]
         self._held = _load_held(db)
 
@@ -99,14 +84,14 @@ class Books:
     def _enter(self, db: sqlite3.Connection, source: int, changes: Changes, arrival: Arrival) -> None:
         fresh, key = len(changes.fresh), (source, changes.gap.id)
         held = self._held.get(key)
-        due = changes.state != "open" or _is_due(held, fresh, arrival.collected)
+        due = changes.state != "open" or is_due(held, fresh, arrival.collected)
         # Nothing held and all released at once, as in an ordinary poll: the numbers are given on the way in.
         at_once = due and held is None
         collecting.enter(db, source, changes, arrival, self.next_seq if at_once else None)
         if at_once:
             self.next_seq += fresh
         elif fresh:
-            self._held.setdefault(key, _Held(since=arrival.collected)).count += fresh
+            self._held.setdefault(key, Held(since=arrival.collected)).count += fresh
         if due and not at_once:
             self._release(db, source, changes.gap.id, arrival.collected)
         self.backlog_bytes += sum(len(arrival.records[new.index].body) for new in changes.fresh)
@@ -118,14 +103,8 @@ class Books:
         return count
 
 
-def _is_due(held: _Held | None, fresh: int, now: int) -> bool:
-    if held is None:
-        return fresh >= RELEASE_AT
-    return held.count + fresh >= RELEASE_AT or now - held.since >= RELEASE_AFTER
-
-
-def _load_held(db: sqlite3.Connection) -> dict[tuple[int, int], _Held]:
+def _load_held(db: sqlite3.Connection) -> dict[tuple[int, int], Held]:
     held = db.execute(
         "SELECT source, gap, count(*), min(collected) FROM event WHERE seq IS NULL GROUP BY source, gap",
     )
-    return {(source, gap): _Held(count, since) for source, gap, count, since in held}
+    return {(source, gap): Held(count, since) for source, gap, count, since in held}

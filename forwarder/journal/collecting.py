@@ -9,10 +9,8 @@ from dataclasses import dataclass, fields
 
 import orjson
 
-from forwarder.clock import SECOND
-from forwarder.journal.gaps import Changes, Fresh, Gap, Hole, Row, SourceState
-
-DAY = 86400 * SECOND
+from forwarder.journal.gaps import Changes, Gap, Hole, Row, SourceState
+from forwarder.journal.rules import chronologically, forget_before, to_the_day
 
 _GAP_COLUMNS = tuple(field.name for field in fields(Gap))
 _GAP_NAMES = ", ".join(_GAP_COLUMNS)
@@ -153,8 +151,7 @@ def apply(
     for hole in changes.holes:
         _put_hole(db, source, hole, arrival.collected)
     if changes.seen and arrival.server_time is not None:
-        # To the day, so that a sweep does not write what it only reads.
-        today = arrival.server_time - arrival.server_time % DAY
+        today = to_the_day(arrival.server_time)
         db.executemany(
             "UPDATE ids SET seen = ? WHERE source = ? AND id = ? AND seen < ?",
             [(today, source, id_, today) for id_ in changes.seen],
@@ -172,7 +169,7 @@ def enter(
     if not changes.fresh:
         return
     (sights,) = db.execute("SELECT sights FROM source WHERE id = ?", (source,)).fetchone()
-    seen = (arrival.server_time or arrival.collected) // DAY * DAY
+    seen = to_the_day(arrival.server_time or arrival.collected)
     records, gap = arrival.records, changes.gap
     db.executemany(
         "INSERT INTO ids VALUES (?, ?, ?, ?, ?)",
@@ -183,7 +180,7 @@ def enter(
     )
     fresh = len(changes.fresh)
     db.execute("UPDATE source SET sights = sights + ?, known = known + ? WHERE id = ?", (fresh, fresh, source))
-    chronological = sorted(changes.fresh, key=_chronologically)
+    chronological = sorted(changes.fresh, key=chronologically)
     released = None if first_seq is None else arrival.collected
     live = gap.based and not gap.sweep
     db.executemany(
@@ -242,11 +239,10 @@ def unknown_users(db: sqlite3.Connection, source: int, users: Sequence[str]) -> 
     return [user for user in users if user not in known]
 
 
-def forget_ids(db: sqlite3.Connection, source: int, before: int, limit: int) -> int:
-    """Drop up to *limit* ids last seen before *before* that no event or dead letter needs; returns how many."""
+def forget_ids(db: sqlite3.Connection, source: int, server_time: int, retention: int, limit: int) -> int:
+    """Drop up to *limit* ids past the *retention* that no event or dead letter needs; returns how many."""
     oldest = db.execute("SELECT min(collected) FROM (SELECT collected FROM event ORDER BY ord LIMIT 1)").fetchone()[0]
-    # An id was last seen no earlier than its event was collected, to the day.
-    before = before if oldest is None else min(before, oldest - 2 * DAY)
+    before = forget_before(server_time, retention, oldest)
     changed = db.execute(
         "DELETE FROM ids WHERE source = ?1 AND id IN ("
         "  SELECT id FROM ids WHERE source = ?1 AND at < ?2 AND seen < ?2"
@@ -256,10 +252,6 @@ def forget_ids(db: sqlite3.Connection, source: int, before: int, limit: int) -> 
     )
     db.execute("UPDATE source SET known = known - ? WHERE id = ?", (changed.rowcount, source))
     return changed.rowcount
-
-
-def _chronologically(new: Fresh) -> tuple[int, int]:
-    return new.at, -new.pos
 
 
 def _gap(row: tuple[object, ...]) -> Gap:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
+from forwarder.journal.rules import passed_by_all
 from forwarder.record import AuditEvent, Origin, parse_event
 
 READ_AHEAD = 200
@@ -116,7 +117,7 @@ def advance(db: sqlite3.Connection, sink: str, cursor: int, dead: Sequence[DeadL
 
 def prune(db: sqlite3.Connection) -> int:
     """Delete events that every sink on record is past; returns the bytes of their bodies."""
-    (least,) = db.execute("SELECT min(cursor) FROM sink").fetchone()
+    least = passed_by_all([cursor for (cursor,) in db.execute("SELECT cursor FROM sink")])
     if least is None:
         return 0
     gone = db.execute("DELETE FROM event WHERE seq <= ? RETURNING length(body)", (least,)).fetchall()

@@ -15,6 +15,7 @@ from forwarder.journal.collecting import Arrival, SourceRecord
 from forwarder.journal.database import Database, Work
 from forwarder.journal.delivering import Backlog, DeadLetter, StoredEvent
 from forwarder.journal.gaps import CursorRefused, PageRead, PageUnreadable
+from forwarder.journal.rules import place_of_new_sink
 
 T = TypeVar("T")
 
@@ -204,8 +205,8 @@ class Journal:
         now = self._clock.now()
 
         def work(db: sqlite3.Connection) -> int:
-            everything = start == "all" or (start is None and self._is_new)
-            return delivering.register(db, name, kind, begin=0 if everything else self._books.next_seq - 1, now=now)
+            begin = place_of_new_sink(start, self._books.next_seq, is_new=self._is_new)
+            return delivering.register(db, name, kind, begin=begin, now=now)
 
         return await self._write(work)
 
@@ -238,8 +239,7 @@ class Journal:
 
         def work(db: sqlite3.Connection) -> int:
             source = collecting.load_source(db, name)
-            before = server_time - self._retention - collecting.DAY
-            return collecting.forget_ids(db, source.id, before, FORGET_CHUNK)
+            return collecting.forget_ids(db, source.id, server_time, self._retention, FORGET_CHUNK)
 
         await self._db.make_room()
         return await self._write(work) == FORGET_CHUNK
