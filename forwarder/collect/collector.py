@@ -20,7 +20,7 @@ from forwarder.collect.persona import Page, PersonaApi
 from forwarder.collect.settings import PersonaSettings
 from forwarder.collect.telling import Telling
 from forwarder.errors import ConfigurationError, CursorLost, DiskFull, Misconfigured, Problem, Retryable, Unreadable
-from forwarder.journal import Collected, CursorRefused, Gap, Journal, PageRead, SourceRecord, choose
+from forwarder.journal import RELEASE_AFTER, Collected, CursorRefused, Gap, Journal, PageRead, SourceRecord, choose
 from forwarder.metrics import Metrics
 from forwarder.pulse import Pulse, Stopping
 from forwarder.retry import Backoff
@@ -236,10 +236,12 @@ class Collector:
             self._next_tend = now if more else now + TEND_SECONDS
 
     async def _rest(self, pulse: Pulse, seconds: float) -> None:
-        """Wait; where nothing will come meanwhile, nothing is held back for its place."""
-        if (seconds >= 1.0 or pulse.stopping) and not self._journal.disk_full:
+        """Wait; where nothing will come meanwhile, nothing is held back for its place, and nothing for long."""
+        if (seconds > 0 or pulse.stopping) and not self._journal.disk_full:
+            # A gap that cannot be read on at the moment holds back what it has, however short the waits are.
+            older_than = 0 if seconds >= 1.0 or pulse.stopping else RELEASE_AFTER
             with suppress(DiskFull):  # it stays held, in the journal, and the next turn tells of the disk
-                await self._journal.release(self.name)
+                await self._journal.release(self.name, older_than=older_than)
         if seconds > 0:
             await pulse.wait(seconds)
         pulse.beat()

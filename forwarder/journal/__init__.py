@@ -12,8 +12,10 @@ from forwarder.journal.delivering import Backlog, DeadLetter, StoredEvent
 from forwarder.journal.gaps import CursorRefused, Gap, Hole, PageRead, Row, SourceState
 from forwarder.journal.journal import Journal
 from forwarder.journal.ledger import choose, complete_until
+from forwarder.journal.rules import RELEASE_AFTER
 
 __all__ = [
+    "RELEASE_AFTER",
     "Backlog",
     "Collected",
     "CollectedRecord",

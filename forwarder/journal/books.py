@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from forwarder.journal import collecting, ledger
 from forwarder.journal.collecting import Arrival, SourceRecord
 from forwarder.journal.gaps import Changes, Outcome, PageRead
-from forwarder.journal.rules import Held, first_number, is_due
+from forwarder.journal.rules import Held, first_number, held_for, is_due
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Books:
 
     def release(self, db: sqlite3.Connection, source: int, now: int, older_than: int) -> int:
         """Release what the source's gaps have held back for *older_than* microseconds; returns how many events."""
-        due = [gap for (of, gap), held in self._held.items() if of == source and now - held.since >= older_than]
+        due = [gap for (of, gap), held in self._held.items() if of == source and held_for(held, now) >= older_than]
         return sum(self._release(db, source, gap, now) for gap in due)
 
     def _enter(self, db: sqlite3.Connection, source: int, changes: Changes, arrival: Arrival) -> None:

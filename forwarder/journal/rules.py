@@ -18,6 +18,9 @@ RELEASE_AFTER = 10 * SECOND
 """So long is an event held back for its chronological place, by our clock."""
 
 
+_FOR_EVER = 1 << 62
+
+
 @dataclass(slots=True)
 class Held:
     """Events that one gap holds back: how many, and since when by our clock."""
@@ -30,7 +33,12 @@ def is_due(held: Held | None, fresh: int, now: int) -> bool:
     """Whether an open gap that *held* events back and has just read *fresh* ones more releases them all."""
     if held is None:
         return fresh >= RELEASE_AT
-    return held.count + fresh >= RELEASE_AT or now - held.since >= RELEASE_AFTER
+    return held.count + fresh >= RELEASE_AT or held_for(held, now) >= RELEASE_AFTER
+
+
+def held_for(held: Held, now: int) -> int:
+    """How long events were held back; for ever, where our clock was put back and cannot tell."""
+    return now - held.since if now >= held.since else _FOR_EVER
 
 
 def chronologically(new: Fresh) -> tuple[int, int]:

@@ -298,6 +298,16 @@ async def test_a_user_who_is_not_included_is_looked_up_once(tmp_path: Path) -> N
     assert len(bench.persona.looked_up) == 1
 
 
+async def test_what_was_read_above_an_unreadable_record_is_released_however_often_is_polled(tmp_path: Path) -> None:
+    """No wait between two polls is long enough to release everything; what was held for ten seconds goes."""
+    bench = Bench(tmp_path, page_size=20, poll_interval=0.5, rate_share=1.0)
+    made = bench.persona.make(30)
+    bench.persona.unreadable = {made[10]}
+    async with bench.running():
+        await asyncio.sleep(30)
+        assert set(await bench.ids()) == set(made[11:])
+
+
 async def test_a_pseudonymous_user_is_looked_up_once_too(tmp_path: Path) -> None:
     """What the journal knows a user by is the pseudonym."""
     bench = Bench(tmp_path)
