@@ -114,11 +114,11 @@ def known_ids(db: sqlite3.Connection, source: int, rows: Sequence[Row]) -> dict[
     )
 
 
-def nearest_older(db: sqlite3.Connection, source: int, at: int) -> Row | None:
-    """The known record next below *at*."""
+def nearest_older(db: sqlite3.Connection, source: int, at: int, mark: int) -> Row | None:
+    """The record next below *at* of those whose order of first sight is at most *mark*."""
     found = db.execute(
-        "SELECT id, at FROM ids WHERE source = ? AND at < ? ORDER BY at DESC LIMIT 1",
-        (source, at),
+        "SELECT id, at FROM ids WHERE source = ? AND at < ? AND n <= ? ORDER BY at DESC LIMIT 1",
+        (source, at, mark),
     ).fetchone()
     return None if found is None else Row(*found)
 

@@ -57,6 +57,10 @@ class Gap:
     doubt: str | None = None
     """The cursor under which the list seemed to end."""
     doubts: int = 0
+    over_from: str | None = None
+    """The cursor below which an unreadable record was last stepped over."""
+    over_at: int | None = None
+    """``created-at`` of the known record that led past it; None if nothing was stepped over, or the walk went back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,10 @@ class CursorRefused:
 
 @dataclass(frozen=True, slots=True)
 class PageUnreadable:
-    """Outcome of a request for a single record: even alone it cannot be read. *older* is the nearest older known id."""
+    """Outcome of a request for a single record: even alone it cannot be read.
+
+    *older* is the nearest older id that was known before the walk, below :func:`~forwarder.journal.ledger.look_below`.
+    """
 
     server_time: int
     older: Row | None

@@ -158,8 +158,8 @@ class Journal:
         def work(db: sqlite3.Connection) -> Collected:
             source = collecting.load_source(db, name)
             gap = next(gap for gap in source.gaps if gap.id == gap_id)
-            below = server_time if gap.cursor_at is None else gap.cursor_at
-            outcome = PageUnreadable(server_time, collecting.nearest_older(db, source.id, below))
+            below = ledger.look_below(gap, server_time)
+            outcome = PageUnreadable(server_time, collecting.nearest_older(db, source.id, below, gap.mark))
             arrival = Arrival((), {}, self._clock.now(), server_time)
             return self._books.collect(db, name, gap_id, outcome, arrival, BEGINNING)
 

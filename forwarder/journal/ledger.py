@@ -124,6 +124,17 @@ def complete_until(state: SourceState, gaps: Sequence[Gap]) -> int | None:
     return _least(state.proven, *(gap.proven_then for gap in started))
 
 
+def look_below(gap: Gap, server_time: int) -> int:
+    """The time below which a known id may lead past the unreadable record at the gap's cursor.
+
+    Where the walk has come down to the same record again, the id that was tried lies above it, whatever date it bears:
+    then one below that.
+    """
+    if gap.over_at is not None and gap.over_from == gap.cursor:
+        return gap.over_at
+    return server_time if gap.cursor_at is None else gap.cursor_at
+
+
 def step(
     source: SourceState,
     gap: Gap,
@@ -162,19 +173,32 @@ def _page(
     if not gap.started:
         source, gap = _start(source, gap, page)
     above = gap.cursor_at
+    passed = _passed_over(gap, page)
     gap, fresh, seen = _take(source, gap, page, known)
     gap = replace(gap, low_run=low_run(gap, page))
+    changes = _walk_on(source, gap, others, page, known, above)
+    return replace(changes, fresh=fresh, seen=seen, holes=[*changes.holes, *passed])
+
+
+def _walk_on(
+    source: SourceState,
+    gap: Gap,
+    others: Sequence[Gap],
+    page: PageRead,
+    known: Mapping[str, int],
+    above: int | None,
+) -> Changes:
+    """Close, merge or go on, after the page was taken; *above* is the time of the deepest record before it."""
     if reached_floor(source, gap, page, known):
-        return replace(_close(source, gap, page.server_time, ended=False), fresh=fresh, seen=seen)
+        return _close(source, gap, page.server_time, ended=False)
     if page.next is None:
         last_known = bool(page.rows) and is_known(page.rows[-1], gap, known)
         at_end = replace(gap, cursor_at=list_end(page.rows, above))
         whole_from = complete_above(page.rows, above)
-        closed = _close(source, at_end, page.server_time, ended=not (gap.based and last_known), whole_from=whole_from)
-        return replace(closed, fresh=fresh, seen=seen)
+        return _close(source, at_end, page.server_time, ended=not (gap.based and last_known), whole_from=whole_from)
     for older in sorted(others, key=_by_id, reverse=True):
         if older.id < gap.id and caught_up(older, page):
-            return Changes(source, gap, "merged", _merge(gap, older), fresh, seen)
+            return Changes(source, gap, "merged", _merge(gap, older))
     walked = replace(
         gap,
         back=_remember(gap.back, gap.pages, gap.cursor),
@@ -183,7 +207,7 @@ def _page(
         doubt=None if gap.doubt == gap.cursor else gap.doubt,
         doubts=0 if gap.doubt == gap.cursor else gap.doubts,
     )
-    return Changes(source, walked, fresh=fresh, seen=seen)
+    return Changes(source, walked)
 
 
 def _start(source: SourceState, gap: Gap, page: PageRead) -> tuple[SourceState, Gap]:
@@ -257,7 +281,10 @@ def _empty(source: SourceState, gap: Gap, page: PageRead) -> Changes:
 
 
 def _step_over(source: SourceState, gap: Gap, outcome: PageUnreadable) -> Changes:
-    """Pass an unreadable record by way of the nearest older known id; without one, the gap stays where it is."""
+    """Pass an unreadable record by way of the nearest older known id; without one, the gap stays where it is.
+
+    Only an id that was known before the walk can lie below: what the walk itself has read lies above.
+    """
     older = outcome.older
     if older is None or older.id == gap.cursor:
         return Changes(source, gap)
@@ -272,13 +299,27 @@ def _step_over(source: SourceState, gap: Gap, outcome: PageUnreadable) -> Change
         cursor=older.id,
         cursor_at=since,
         low_run=0,
+        over_from=gap.cursor,
+        over_at=since,
     )
     since = until if since is None else min(since, until)
     return Changes(source, over, holes=[Hole("unreadable", since, until)])
 
 
+def _passed_over(gap: Gap, page: PageRead) -> list[Hole]:
+    """What the first page after an unreadable record adds to the hole.
+
+    The known id that led past the record may lie far below its date: only the page tells where.
+    """
+    newest = max((row.at for row in page.rows if row.at is not None), default=None)
+    if gap.over_at is None or gap.cursor_at != gap.over_at or newest is None or newest >= gap.over_at:
+        return []
+    return [Hole("unreadable", newest, gap.over_at)]
+
+
 def _go_back(gap: Gap) -> Gap:
     """Continue from an earlier cursor. What is met again is known: this costs requests and nothing else."""
+    gap = replace(gap, over_from=None, over_at=None)
     if not gap.back:
         return replace(gap, cursor=None, pages=0, low_run=0)
     pages, cursor = gap.back[-1]

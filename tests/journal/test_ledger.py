@@ -10,7 +10,7 @@ from forwarder.clock import BEGINNING
 from forwarder.journal import choose
 from forwarder.journal.evidence import complete_above, list_end, newest_claim
 from forwarder.journal.gaps import CursorRefused, Gap, PageRead, PageUnreadable, Row, SourceState
-from forwarder.journal.ledger import complete_until, next_poll, step
+from forwarder.journal.ledger import complete_until, look_below, next_poll, step
 
 GAP = Gap(id=1, floor=BEGINNING, based=False, mark=0, sweep=True, started=True, opened=900)
 SOURCE = SourceState(start=BEGINNING, head=1000)
@@ -73,6 +73,30 @@ def test_an_unreadable_record_is_stepped_over_by_an_older_known_id_and_reported(
     assert [(hole.kind, hole.since, hole.until) for hole in over.holes] == [("unreadable", 500, 999)]
     stays = step(SOURCE, gap, [], PageUnreadable(1000, None), {}, BEGINNING)
     assert (stays.gap, stays.holes) == (gap, ())
+
+
+def test_an_id_that_leads_back_up_is_not_tried_again_for_the_same_record() -> None:
+    """Its date was wrong: the walk comes down to the unreadable record again, and looks below that date next time."""
+    gap = walk(replace(GAP, based=True, mark=9), 2)
+    over = step(SOURCE, gap, [], PageUnreadable(1000, Row("ual_above", 500)), {}, BEGINNING).gap
+    assert look_below(over, 1000) == 500
+    down = PageRead([Row("ual_0", 1000), Row("ual_1", 999)], "ual_1", 1000, 999)
+    again = step(SOURCE, over, [], down, {"ual_0": 1, "ual_1": 2}, BEGINNING).gap
+    assert again.cursor == gap.cursor
+    assert look_below(again, 1000) == 500
+    assert look_below(gap, 1000) == 999
+    lost = step(SOURCE, again, [], CursorRefused(), {}, BEGINNING).gap
+    assert (lost.over_from, lost.over_at) == (None, None)
+
+
+def test_the_hole_reaches_down_to_where_the_known_id_really_lay() -> None:
+    """It claimed to be of 500, and the page below it is of 300: what lies between was passed over as well."""
+    gap = walk(replace(GAP, based=True, mark=9), 2)
+    over = step(SOURCE, gap, [], PageUnreadable(1000, Row("ual_deep", 500)), {}, BEGINNING).gap
+    below = step(SOURCE, over, [], PageRead([Row("ual_9", 300), Row("ual_8", 290)], "ual_8", 1000, 999), {}, BEGINNING)
+    assert [(hole.kind, hole.since, hole.until) for hole in below.holes] == [("unreadable", 300, 500)]
+    further = step(SOURCE, below.gap, [], PageRead([Row("ual_7", 200)], "ual_7", 1000, 999), {}, BEGINNING)
+    assert further.holes == []
 
 
 def test_a_gap_merges_into_an_older_one_where_it_meets_its_cursor() -> None:
