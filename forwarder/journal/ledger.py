@@ -286,6 +286,8 @@ def _step_over(source: SourceState, gap: Gap, outcome: PageUnreadable) -> Change
     Only an id that was known before the walk can lie below: what the walk itself has read lies above.
     """
     older = outcome.older
+    if gap.doubt == gap.cursor:
+        gap = replace(gap, doubt=None, doubts=0)  # something is there, so this is not the end
     if older is None or older.id == gap.cursor:
         return Changes(source, gap)
     since = gap.cursor_at if older.at is None else older.at

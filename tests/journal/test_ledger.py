@@ -89,6 +89,13 @@ def test_an_id_that_leads_back_up_is_not_tried_again_for_the_same_record() -> No
     assert (lost.over_from, lost.over_at) == (None, None)
 
 
+def test_where_a_record_cannot_be_read_the_list_does_not_end() -> None:
+    """The doubt that an empty answer raised at the same place is gone."""
+    gap = walk(replace(GAP, based=True, mark=9), 2)
+    doubtful = replace(gap, doubt=gap.cursor, doubts=4)
+    assert step(SOURCE, doubtful, [], PageUnreadable(1000, None), {}, BEGINNING).gap == gap
+
+
 def test_the_hole_reaches_down_to_where_the_known_id_really_lay() -> None:
     """It claimed to be of 500, and the page below it is of 300: what lies between was passed over as well."""
     gap = walk(replace(GAP, based=True, mark=9), 2)
