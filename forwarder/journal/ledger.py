@@ -259,12 +259,24 @@ def _close(source: SourceState, gap: Gap, server_time: int, *, ended: bool, whol
         source,
         proven=_greatest(source.proven, gap.opened),
         swept=_greatest(source.swept, gap.opened) if gap.sweep else source.swept,
-        complete_from=source.complete_from if gap.based else (end if ended else source.start),
+        complete_from=_complete_from(source, gap, end if ended else source.start),
     )
-    if not (ended and gap.based and gap.proven_then is not None and last_at > gap.proven_then):
+    if not ended or gap.proven_then is None:
+        return Changes(source, gap, "closed")
+    if not gap.based:
+        # The list was empty until then: what was made since may have left it again, unless the retention forbids.
+        last_at = min(last_at, server_time - RETENTION)
+    if last_at <= gap.proven_then:
         return Changes(source, gap, "closed")
     since = gap.proven_then if gap.hole_from is None else gap.hole_from
     return Changes(source, gap, "closed", holes=[Hole("lost", min(since, last_at), last_at)])
+
+
+def _complete_from(source: SourceState, gap: Gap, walked_down_to: int | None) -> int | None:
+    """How far down the log was read: what the first walk came to, or the first one that found an empty list."""
+    if gap.based or source.complete_from is not None:
+        return source.complete_from
+    return walked_down_to
 
 
 def _empty(source: SourceState, gap: Gap, page: PageRead) -> Changes:

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from forwarder.clock import BEGINNING
 from forwarder.journal import choose
 from forwarder.journal.evidence import complete_above, list_end, newest_claim
-from forwarder.journal.gaps import CursorRefused, Gap, PageRead, PageUnreadable, Row, SourceState
-from forwarder.journal.ledger import complete_until, look_below, next_poll, step
+from forwarder.journal.gaps import CursorRefused, Gap, Hole, PageRead, PageUnreadable, Row, SourceState
+from forwarder.journal.ledger import RETENTION, complete_until, look_below, next_poll, step
+from forwarder.journal.rules import DAY
 
+HOUR = DAY // 24
 GAP = Gap(id=1, floor=BEGINNING, based=False, mark=0, sweep=True, started=True, opened=900)
 SOURCE = SourceState(start=BEGINNING, head=1000)
 
@@ -104,6 +106,19 @@ def test_the_hole_reaches_down_to_where_the_known_id_really_lay() -> None:
     assert [(hole.kind, hole.since, hole.until) for hole in below.holes] == [("unreadable", 300, 500)]
     further = step(SOURCE, below.gap, [], PageRead([Row("ual_7", 200)], "ual_7", 1000, 999), {}, BEGINNING)
     assert further.holes == []
+
+
+def test_a_log_that_was_empty_before_a_long_outage_may_have_lost_what_was_made_meanwhile() -> None:
+    """What is older than the retention by now, and younger than the last walk, left the list unseen: say so."""
+    state = SourceState(start=0, proven=DAY, swept=DAY, complete_from=0)
+    gap = next_poll(state, [], gap_id=2, mark=0, now=300 * DAY, lookback=HOUR, sweep_interval=HOUR)
+    assert gap is not None
+    found = step(state, gap, [], PageRead([Row("ual_1", 299 * DAY)], None, 300 * DAY, 300 * DAY), {}, 0)
+    assert found.holes == [Hole("lost", DAY, 300 * DAY - RETENTION)]
+    assert found.source.complete_from == 0
+    soon = next_poll(state, [], gap_id=2, mark=0, now=100 * DAY, lookback=HOUR, sweep_interval=HOUR)
+    assert soon is not None
+    assert step(state, soon, [], PageRead([Row("ual_1", 99 * DAY)], None, 100 * DAY, 100 * DAY), {}, 0).holes == []
 
 
 def test_a_gap_merges_into_an_older_one_where_it_meets_its_cursor() -> None:
