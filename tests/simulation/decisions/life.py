@@ -23,6 +23,9 @@ from tests.simulation.decisions.oracle import Oracle, Violation
 from tests.simulation.decisions.persona import Answer, Persona
 from tests.simulation.decisions.plan import BORN, Fate, Plan, Send, offset
 
+FAULTY = 400
+"""So many requests of a world may fail; then no more do: where most cursors are lost, a walk would take for ever."""
+
 TURNS = 3000
 """So many turns may a world take to go quiet."""
 
@@ -221,7 +224,9 @@ class Life:
         plan, memory = self.plan, self._memory
         number = self.requests
         self.requests += 1
-        fate = Fate.ANSWERED if self._calm else plan.fates[number % len(plan.fates)]
+        if number == FAULTY:
+            self.persona.calm()
+        fate = Fate.ANSWERED if self._calm or number >= FAULTY else plan.fates[number % len(plan.fates)]
         elapsed = 1000 if self._calm else plan.elapsed[number % len(plan.elapsed)]
         answer = self.persona.ask(gap.cursor, memory.page_size, self._now, elapsed, fate, number)
         self._now += elapsed
