@@ -256,7 +256,7 @@ def forget_ids(db: sqlite3.Connection, source: int, server_time: int, retention:
 
 def _gap(row: tuple[object, ...]) -> Gap:
     values = dict(zip(_GAP_COLUMNS, row, strict=True))
-    for flag in ("based", "sweep", "started"):
+    for flag in ("based", "sweep", "started", "stuck"):
         values[flag] = bool(values[flag])
     values["back"] = tuple((pages, cursor) for pages, cursor in orjson.loads(str(values["back"])))
     return Gap(**values)  # type: ignore[arg-type] # the columns are the fields, of the types that the table declares

@@ -57,10 +57,11 @@ class Gap:
     doubt: str | None = None
     """The cursor under which the list seemed to end."""
     doubts: int = 0
-    over_from: str | None = None
-    """The cursor below which an unreadable record was last stepped over."""
+    stuck: bool = False
+    """It stands at a record that cannot be read, and no known id leads past it."""
     over_at: int | None = None
-    """``created-at`` of the known record that led past it; None if nothing was stepped over, or the walk went back."""
+    """``created-at`` of the known record that led past an unreadable one; None if there was none, or the walk went
+    back since."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,8 @@ def next_poll(
     deep = None
     if swept is not None and source.head is not None:
         deep = min(source.head, swept - lookback)
-        if now - swept >= sweep_interval and not any(gap.sweep and gap.based for gap in gaps):
+        # One at a time; but one that cannot go on must not keep the others from looking for late records.
+        if now - swept >= sweep_interval and not any(gap.sweep and gap.based and not gap.stuck for gap in gaps):
             floor, sweep = deep, True
     if floor is not None and source.start is not None:
         floor = max(floor, source.start)
@@ -90,9 +91,20 @@ def next_poll(
         based=source.head is not None,
         mark=mark,
         sweep=sweep,
-        proven_then=source.head if source.proven is None else source.proven,
+        proven_then=_proven(source, gaps),
         hole_from=source.head if deep is None else deep,
     )
+
+
+def _proven(source: SourceState, gaps: Sequence[Gap]) -> int | None:
+    """Up to when everything was read, or belongs to a gap that is open.
+
+    While a first walk is under way, that is the head, whatever walks of an empty log were closed before it: what that
+    log had was nothing, so that a list which ends above it has lost nothing.
+    """
+    if source.head is not None and any(not gap.based for gap in gaps):
+        return source.head
+    return source.head if source.proven is None else source.proven
 
 
 def _last_sweep(source: SourceState, gaps: Sequence[Gap]) -> int | None:
@@ -127,12 +139,11 @@ def complete_until(state: SourceState, gaps: Sequence[Gap]) -> int | None:
 def look_below(gap: Gap, server_time: int) -> int:
     """The time below which a known id may lead past the unreadable record at the gap's cursor.
 
-    Where the walk has come down to the same record again, the id that was tried lies above it, whatever date it bears:
-    then one below that.
+    An id that was tried and lies above, whatever date it bears, leads the walk down to the record again: so each one is
+    older than the last, and no walk goes in a circle.
     """
-    if gap.over_at is not None and gap.over_from == gap.cursor:
-        return gap.over_at
-    return server_time if gap.cursor_at is None else gap.cursor_at
+    standing = server_time if gap.cursor_at is None else gap.cursor_at
+    return standing if gap.over_at is None else min(standing, gap.over_at)
 
 
 def step(
@@ -175,7 +186,7 @@ def _page(
     above = gap.cursor_at
     passed = _passed_over(gap, page)
     gap, fresh, seen = _take(source, gap, page, known)
-    gap = replace(gap, low_run=low_run(gap, page))
+    gap = replace(gap, low_run=low_run(gap, page), stuck=False)
     changes = _walk_on(source, gap, others, page, known, above)
     return replace(changes, fresh=fresh, seen=seen, holes=[*changes.holes, *passed])
 
@@ -198,7 +209,9 @@ def _walk_on(
         return _close(source, at_end, page.server_time, ended=not (gap.based and last_known), whole_from=whole_from)
     for older in sorted(others, key=_by_id, reverse=True):
         if older.id < gap.id and caught_up(older, page):
-            return Changes(source, gap, "merged", _merge(gap, older))
+            # All above the older one's cursor was swept, and below it lies what that one has still to read.
+            swept = _greatest(source.swept, gap.opened) if gap.sweep else source.swept
+            return Changes(replace(source, swept=swept), gap, "merged", _merge(gap, older))
     walked = replace(
         gap,
         back=_remember(gap.back, gap.pages, gap.cursor),
@@ -301,7 +314,7 @@ def _step_over(source: SourceState, gap: Gap, outcome: PageUnreadable) -> Change
     if gap.doubt == gap.cursor:
         gap = replace(gap, doubt=None, doubts=0)  # something is there, so this is not the end
     if older is None or older.id == gap.cursor:
-        return Changes(source, gap)
+        return Changes(source, replace(gap, stuck=True))
     since = gap.cursor_at if older.at is None else older.at
     until = outcome.server_time if gap.cursor_at is None else gap.cursor_at
     over = replace(
@@ -313,7 +326,7 @@ def _step_over(source: SourceState, gap: Gap, outcome: PageUnreadable) -> Change
         cursor=older.id,
         cursor_at=since,
         low_run=0,
-        over_from=gap.cursor,
+        stuck=False,
         over_at=since,
     )
     since = until if since is None else min(since, until)
@@ -333,7 +346,7 @@ def _passed_over(gap: Gap, page: PageRead) -> list[Hole]:
 
 def _go_back(gap: Gap) -> Gap:
     """Continue from an earlier cursor. What is met again is known: this costs requests and nothing else."""
-    gap = replace(gap, over_from=None, over_at=None)
+    gap = replace(gap, over_at=None)
     if not gap.back:
         return replace(gap, cursor=None, pages=0, low_run=0)
     pages, cursor = gap.back[-1]

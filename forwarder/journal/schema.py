@@ -38,7 +38,7 @@ CREATE TABLE gap (
     proven_then INTEGER, hole_from INTEGER, started INTEGER NOT NULL, opened INTEGER, ceil INTEGER,
     cursor TEXT, cursor_at INTEGER, back TEXT NOT NULL, pages INTEGER NOT NULL, low_run INTEGER NOT NULL,
     pos INTEGER NOT NULL, doubt TEXT, doubts INTEGER NOT NULL,
-    over_from TEXT, over_at INTEGER,
+    stuck INTEGER NOT NULL, over_at INTEGER,
     PRIMARY KEY (source, id)
 ) WITHOUT ROWID;
 

@@ -74,7 +74,7 @@ def test_an_unreadable_record_is_stepped_over_by_an_older_known_id_and_reported(
     assert over.gap.cursor == "ual_old"
     assert [(hole.kind, hole.since, hole.until) for hole in over.holes] == [("unreadable", 500, 999)]
     stays = step(SOURCE, gap, [], PageUnreadable(1000, None), {}, BEGINNING)
-    assert (stays.gap, stays.holes) == (gap, ())
+    assert (stays.gap, stays.holes) == (replace(gap, stuck=True), ())
 
 
 def test_an_id_that_leads_back_up_is_not_tried_again_for_the_same_record() -> None:
@@ -87,15 +87,33 @@ def test_an_id_that_leads_back_up_is_not_tried_again_for_the_same_record() -> No
     assert again.cursor == gap.cursor
     assert look_below(again, 1000) == 500
     assert look_below(gap, 1000) == 999
-    lost = step(SOURCE, again, [], CursorRefused(), {}, BEGINNING).gap
-    assert (lost.over_from, lost.over_at) == (None, None)
+    assert step(SOURCE, again, [], CursorRefused(), {}, BEGINNING).gap.over_at is None
 
 
 def test_where_a_record_cannot_be_read_the_list_does_not_end() -> None:
     """The doubt that an empty answer raised at the same place is gone."""
     gap = walk(replace(GAP, based=True, mark=9), 2)
     doubtful = replace(gap, doubt=gap.cursor, doubts=4)
-    assert step(SOURCE, doubtful, [], PageUnreadable(1000, None), {}, BEGINNING).gap == gap
+    found = step(SOURCE, doubtful, [], PageUnreadable(1000, None), {}, BEGINNING).gap
+    assert (found.doubt, found.doubts) == (None, 0)
+
+
+def test_a_sweep_that_is_stuck_keeps_no_other_from_being_opened_and_one_that_meets_it_has_swept() -> None:
+    """Late records above are found meanwhile, and the look-back of the next sweep does not grow."""
+    source = replace(SOURCE, swept=900, proven=900)
+    sweep = replace(walk(replace(GAP, based=True, floor=800, mark=9), 2), opened=950)
+    stuck = step(source, sweep, [], PageUnreadable(1000, None), {}, BEGINNING).gap
+    rest = {"gap_id": 2, "mark": 9, "now": 1000, "lookback": 60, "sweep_interval": 15}
+    beside = next_poll(source, [sweep], **rest)
+    assert beside is not None
+    assert not beside.sweep
+    newer = next_poll(source, [stuck], **rest)
+    assert newer is not None
+    assert newer.sweep
+    met = step(source, newer, [stuck], PageRead([Row("ual_0", 1000), Row("ual_1", 999)], "ual_1", 1000, 990), {}, 0)
+    assert (met.state, met.source.swept) == ("merged", 990)
+    read = PageRead([Row("ual_x", 998)], "ual_x", 1000, 990)
+    assert not step(source, stuck, [], read, {}, BEGINNING).gap.stuck
 
 
 def test_the_hole_reaches_down_to_where_the_known_id_really_lay() -> None:
@@ -119,6 +137,15 @@ def test_a_log_that_was_empty_before_a_long_outage_may_have_lost_what_was_made_m
     soon = next_poll(state, [], gap_id=2, mark=0, now=100 * DAY, lookback=HOUR, sweep_interval=HOUR)
     assert soon is not None
     assert step(state, soon, [], PageRead([Row("ual_1", 99 * DAY)], None, 100 * DAY, 100 * DAY), {}, 0).holes == []
+
+
+def test_a_young_log_that_was_empty_before_has_lost_nothing() -> None:
+    """A second walk is opened while the first one that finds records is under way, and comes to the list's end, too."""
+    state = SourceState(start=0, head=1000, proven=900, swept=900, complete_from=0)
+    second = next_poll(state, [GAP], gap_id=2, mark=2, now=1000, lookback=60, sweep_interval=600)
+    assert second is not None
+    end = PageRead([Row("ual_2", 990), Row("ual_1", 980), Row("ual_0", 970)], None, 1000, 1000)
+    assert step(state, second, [], end, {}, 0).holes == []
 
 
 def test_a_gap_merges_into_an_older_one_where_it_meets_its_cursor() -> None:

@@ -224,9 +224,7 @@ class Life:
         plan, memory = self.plan, self._memory
         number = self.requests
         self.requests += 1
-        if number == FAULTY:
-            self.persona.calm()
-        fate = Fate.ANSWERED if self._calm or number >= FAULTY else plan.fates[number % len(plan.fates)]
+        fate = self._fate(number)
         elapsed = 1000 if self._calm else plan.elapsed[number % len(plan.elapsed)]
         answer = self.persona.ask(gap.cursor, memory.page_size, self._now, elapsed, fate, number)
         self._now += elapsed
@@ -261,6 +259,12 @@ class Life:
         if fate == Fate.CRASH_AFTER:
             raise Crash
         return 0.0
+
+    def _fate(self, number: int) -> Fate:
+        if number == FAULTY:
+            self.persona.calm()
+        faults = self.plan.fates if number < FAULTY and not self._calm else (Fate.ANSWERED,)
+        return faults[number % len(faults)]
 
     def _store(self, gap: Gap, answer: Answer) -> None:
         memory, page = self._memory, answer.page

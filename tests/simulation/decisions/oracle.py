@@ -156,7 +156,7 @@ class Oracle:
             claimed = since < self._shown_time(made) and made.has_id and not made.is_late and self._due(made)
             # What falls out this minute is not claimed by a status that is a poll old.
             claimed = claimed and made.place > gone
-            if claimed and made.id not in self._first_seen and not _inside(holes, self._shown_time(made)):
+            if claimed and made.id not in self._first_seen and not self._reported(holes, self._shown_time(made)):
                 raise Violation(f"complete from {since} to {until} is claimed, and {made} was not read")
 
     # -- the verdict ---------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ class Oracle:
         time = self._shown_time(made)
         gone = made.made <= now - self.plan.dims.retention
         self.counts["fell out of retention"] += gone
-        reported = _inside([hole for hole in holes if gone or hole.kind == "unreadable"], time)
+        reported = self._reported([hole for hole in holes if gone or hole.kind == "unreadable"], time)
         # Behind what cannot be read for good, and said to be open.
         walled_off = bool(unreadable) and gaps > 0 and made.place < max(unreadable)
         if reported or walled_off or not gone:
@@ -253,6 +253,11 @@ class Oracle:
             if last + 1 - first > max(polls, int(self._share * most + 1e-9)):
                 raise Violation(f"{last + 1 - first} requests in 60 s, of a share of {self._share} of {most}")
 
+    def _reported(self, holes: Sequence[Hole], time: int) -> bool:
+        """Whether a hole covers *time*, as well as a clock that was put back lets anybody tell."""
+        unsure = 2 * max((abs(by) for _, by in self.plan.their_clock), default=0)
+        return any(hole.since - unsure <= time <= hole.until + unsure for hole in holes)
+
     def _shown_time(self, made: Made) -> int:
         """What its ``created-at`` should be: whole milliseconds of Persona's clock."""
         return (made.made + offset(self.plan.their_clock, made.made)) // 1000 * 1000
@@ -264,7 +269,3 @@ class Oracle:
         # Clocks that were put back leave times that claim to be younger than they are.
         start = self.start + 2 * max((abs(by) for _, by in self.plan.their_clock), default=0)
         return min(time, time if made.at is None else made.at) >= start
-
-
-def _inside(holes: Sequence[Hole], time: int) -> bool:
-    return any(hole.since <= time <= hole.until for hole in holes)

@@ -109,14 +109,14 @@ class Persona:
         if answer == "leads back":
             return Answer(PageRead((), cursor, time, time - elapsed, empty=False), (), rate)
         if answer == "page one":
-            return self._read(len(self._listed), size, now, elapsed, rate)
-        if answer == "refused" or end == 0 or self._listed[end - 1] != own.place:
+            end = len(self._listed)
+        elif answer == "refused" or end == 0 or self._listed[end - 1] != own.place:
             return CursorLost("400")
-        # The cursor's own page again, as if "after" meant "from".
-        again = self._read(end, size, now, elapsed, rate)
-        if isinstance(again, Answer) and own.has_id:
-            return replace(again, shown=())  # nothing of it is taken: it answers another question
-        return again
+        # Page one; or the cursor's own page again, as if "after" meant "from".
+        other = self._read(end, size, now, elapsed, rate)
+        if isinstance(other, Answer) and ((own in other.shown and own.has_id) or other.page.next == cursor):
+            return replace(other, shown=())  # nothing of it is taken: plainly, it answers another question
+        return other
 
     def _read(self, end: int, size: int, now: int, elapsed: int, rate: RateLimit | None) -> Answer | Failure:
         """Serve the page below place *end* of the list, newest first."""
