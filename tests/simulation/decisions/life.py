@@ -13,7 +13,14 @@ from typing import Protocol
 
 from forwarder.clock import BEGINNING, SECOND
 from forwarder.collect.budget import WINDOW, Budget
-from forwarder.collect.collector import MISCONFIGURED, PAUSED_SECONDS, STUCK_SECONDS, TEND_SECONDS, UNAVAILABLE
+from forwarder.collect.collector import (
+    MISCONFIGURED,
+    PAUSED_SECONDS,
+    STUCK_SECONDS,
+    TEND_SECONDS,
+    UNAVAILABLE,
+    UNREADABLE_BELIEVED,
+)
 from forwarder.delivery.batch import judge
 from forwarder.delivery.window import Window
 from forwarder.errors import CursorLost, Failure, Misconfigured, Refused, Retryable, Unreadable
@@ -85,6 +92,7 @@ class Memory:
         self.server_time: tuple[int, float] | None = None
         self.next_poll = self.next_tend = now / SECOND
         self.stuck: dict[int, float] = {}
+        self.unread: tuple[tuple[int, str | None] | None, int] = (None, 0)
         self.workers: list[Worker] = []
 
 
@@ -292,6 +300,11 @@ class Life:
         if memory.page_size > 1:
             memory.page_size = max(1, memory.page_size // 4)
             return 0.0
+        place, times = (gap.id, gap.cursor), memory.unread[1]
+        memory.unread = (place, times + 1 if place == memory.unread[0] else 1)
+        if memory.unread[1] < UNREADABLE_BELIEVED:
+            memory.failures += 1
+            return UNAVAILABLE.delay(memory.failures, self._random)
         changes = self.store.step_over(gap.id, self._server_now(), self._wall())
         stuck = changes.gap.cursor == gap.cursor
         if stuck:
