@@ -5,6 +5,7 @@ which decides and stores in one transaction. It keeps nothing that a crash could
 requests is the pace, the page size, and Persona's clock.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ class Collector:
         self._server_time: tuple[int, float] | None = None
         self._next_poll = self._next_tend = clock.monotonic()
         self._stuck: dict[int, float] = {}
-        self._unread: tuple[tuple[int, str | None] | None, int] = (None, 0)
+        self._unread: Counter[str | None] = Counter()
 
     async def run(self, pulse: Pulse) -> None:
         """Collect until the stop signal."""
@@ -170,6 +171,7 @@ class Collector:
             start_at=self.settings.start.resolve(page.server_time),
         )
         self._recovered()
+        self._unread.pop(gap.cursor, None)
         self._page_size = min(self.settings.page_size, self._page_size * 2)
         self._took(collected, gap, page)
 
@@ -194,10 +196,12 @@ class Collector:
         return 0.0
 
     def _failed_here(self, gap: Gap) -> int:
-        """How often in a row this very record could not be read, this time included."""
-        place, times = (gap.id, gap.cursor), self._unread[1]
-        self._unread = (place, times + 1 if place == self._unread[0] else 1)
-        return self._unread[1]
+        """How often the record below this cursor could not be read since it last could be, this time included.
+
+        Whichever gap asked: several may stand at it, or at others, and be read in turns.
+        """
+        self._unread[gap.cursor] += 1
+        return self._unread[gap.cursor]
 
     async def _is_ours(self, source: SourceRecord, page: Page) -> bool:
         """Whether the key belongs to the organization whose log this journal keeps under this name."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from forwarder.journal import collecting, ledger
 from forwarder.journal.collecting import Arrival, SourceRecord
-from forwarder.journal.gaps import Changes, Outcome, PageRead
+from forwarder.journal.gaps import Changes, Outcome
 from forwarder.journal.rules import Held, first_number, held_for, is_due
 
 
@@ -68,8 +68,7 @@ class Books:
         source = collecting.read_source(db, name)
         gap = next(gap for gap in source.gaps if gap.id == gap_id)
         others = [other for other in source.gaps if other.id != gap_id]
-        rows = outcome.rows if isinstance(outcome, PageRead) else ()
-        known = collecting.known_ids(db, source.id, rows)
+        known = collecting.known_ids(db, source.id, ledger.asked_for(gap, outcome))
         changes = ledger.step(source.state, gap, others, outcome, known, start_at)
         collecting.apply(db, source.id, changes, arrival)
         self._enter(db, source.id, changes, arrival)

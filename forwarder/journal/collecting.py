@@ -101,15 +101,15 @@ def counters(db: sqlite3.Connection, source: int) -> tuple[int, int]:
     return found
 
 
-def known_ids(db: sqlite3.Connection, source: int, rows: Sequence[Row]) -> dict[str, int]:
-    """The order of first sight of those *rows* whose ids the journal has."""
-    if not rows:
+def known_ids(db: sqlite3.Connection, source: int, ids: Sequence[str]) -> dict[str, int]:
+    """The order of first sight of those *ids* that the journal has."""
+    if not ids:
         return {}
-    marks = ", ".join("?" * len(rows))
+    marks = ", ".join("?" * len(ids))
     return dict(
         db.execute(
             f"SELECT id, n FROM ids WHERE source = ? AND id IN ({marks})",  # noqa: S608 # question marks only
-            (source, *(row.id for row in rows)),
+            (source, *ids),
         ).fetchall(),
     )
 

@@ -78,15 +78,16 @@ def reached_floor(source: SourceState, gap: Gap, page: PageRead, known: Mapping[
     if not gap.based:
         # Nothing below the floor is known, so nothing but the dates can tell: the whole page has to agree.
         return gap.low_run >= max(LOW_RUN, len(page.rows))
-    return gap.low_run >= LOW_RUN and _is_known_tail(source, gap, page, known)
-
-
-def is_known(row: Row, gap: Gap, known: Mapping[str, int]) -> bool:
-    """Whether the record was known when the gap was opened; what the gap itself read does not count."""
-    return known.get(row.id, gap.mark + 1) <= gap.mark
-
-
-def _is_known_tail(source: SourceState, gap: Gap, page: PageRead, known: Mapping[str, int]) -> bool:
     last = page.rows[-1]
-    too_old = last.at is not None and source.start is not None and last.at < source.start
-    return too_old or is_known(last, gap, known)
+    return gap.low_run >= LOW_RUN and is_known_tail(source, gap, last.id, last.at, known)
+
+
+def is_known(id_: str, gap: Gap, known: Mapping[str, int]) -> bool:
+    """Whether the record was known when the gap was opened; what the gap itself read does not count."""
+    return known.get(id_, gap.mark + 1) <= gap.mark
+
+
+def is_known_tail(source: SourceState, gap: Gap, id_: str, at: int | None, known: Mapping[str, int]) -> bool:
+    """Whether what lies below this record is no concern of the walk: known before, or older than the start."""
+    too_old = at is not None and source.start is not None and at < source.start
+    return too_old or is_known(id_, gap, known)

@@ -18,7 +18,8 @@ Five choices go further than the plain rules:
   smaller, in the end with one record, closes a gap no sooner than a full one.
 - Sweeps begin while the first walk is still under way, and reach back from its opening until one has closed.
 - Two gaps merge where the newer one meets the older one's cursor itself, a record of the page; no date is asked.
-- A list that ends at a record which was known before the walk began is no hole, however young it is.
+- A list that ends at a record which was known before the walk began, or is older than the source's start, is no hole,
+  however young it is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ from forwarder.clock import BEGINNING, SECOND
 from forwarder.journal.evidence import (
     caught_up,
     complete_above,
-    is_known,
+    is_known_tail,
     list_end,
     low_run,
     newest_claim,
@@ -146,6 +147,12 @@ def look_below(gap: Gap, server_time: int) -> int:
     return standing if gap.over_at is None else min(standing, gap.over_at)
 
 
+def asked_for(gap: Gap, outcome: Outcome) -> list[str]:
+    """The ids of which :func:`step` has to know whether they are known: the page's, and the one above it."""
+    rows = outcome.rows if isinstance(outcome, PageRead) else ()
+    return [*(row.id for row in rows), *([] if gap.cursor is None else [gap.cursor])]
+
+
 def step(
     source: SourceState,
     gap: Gap,
@@ -156,8 +163,8 @@ def step(
 ) -> Changes:
     """Decide what *outcome* of a request for *gap* changes.
 
-    *others* are the source's other open gaps; *known* gives the order of first sight (``ids.n``) of those ids of the
-    page that are in the journal; *start_at* is the lower bound that is fixed by a source's first answer.
+    *others* are the source's other open gaps; *known* gives the order of first sight (``ids.n``) of those ids of
+    :func:`asked_for` that are in the journal; *start_at* is the lower bound that is fixed by a source's first answer.
     """
     match outcome:
         case CursorRefused():
@@ -170,7 +177,7 @@ def step(
     if repeats(gap, outcome):
         return Changes(source, _go_back(gap))
     if outcome.empty:
-        return _empty(source, gap, outcome)
+        return _empty(source, gap, outcome, known)
     return _page(source, gap, others, outcome, known)
 
 
@@ -203,7 +210,8 @@ def _walk_on(
     if reached_floor(source, gap, page, known):
         return _close(source, gap, page.server_time, ended=False)
     if page.next is None:
-        last_known = bool(page.rows) and is_known(page.rows[-1], gap, known)
+        last = page.rows[-1] if page.rows else None
+        last_known = last is not None and is_known_tail(source, gap, last.id, last.at, known)
         at_end = replace(gap, cursor_at=list_end(page.rows, above))
         whole_from = complete_above(page.rows, above)
         return _close(source, at_end, page.server_time, ended=not (gap.based and last_known), whole_from=whole_from)
@@ -292,7 +300,7 @@ def _complete_from(source: SourceState, gap: Gap, walked_down_to: int | None) ->
     return walked_down_to
 
 
-def _empty(source: SourceState, gap: Gap, page: PageRead) -> Changes:
+def _empty(source: SourceState, gap: Gap, page: PageRead, known: Mapping[str, int]) -> Changes:
     """An empty page is not the end by itself: it is also how a lost cursor can look. Read down to it again."""
     if not gap.started:
         # Nothing is known of the time of its records, for it has none.
@@ -301,7 +309,8 @@ def _empty(source: SourceState, gap: Gap, page: PageRead) -> Changes:
     doubts = gap.doubts + 1 if gap.doubt == at else 1
     believed = EMPTY_BELIEVED if gap.cursor is not None or gap.based else 1
     if doubts >= believed:
-        return _close(source, gap, page.server_time, ended=True)
+        last_known = gap.cursor is not None and is_known_tail(source, gap, gap.cursor, gap.cursor_at, known)
+        return _close(source, gap, page.server_time, ended=not (gap.based and last_known))
     return Changes(source, replace(_go_back(gap), doubt=at, doubts=doubts))
 
 

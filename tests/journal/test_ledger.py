@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forwarder.clock import BEGINNING
@@ -26,6 +26,7 @@ def walk(gap: Gap, pages: int) -> Gap:
     return gap
 
 
+@settings(deadline=None)
 @given(pages=st.integers(1, 300))
 def test_the_cursors_to_go_back_to_are_few_and_reach_the_top(pages: int) -> None:
     """At most one for each doubling of the distance, the nearest a page away, the farthest the top of the list."""
@@ -137,6 +138,23 @@ def test_a_log_that_was_empty_before_a_long_outage_may_have_lost_what_was_made_m
     soon = next_poll(state, [], gap_id=2, mark=0, now=100 * DAY, lookback=HOUR, sweep_interval=HOUR)
     assert soon is not None
     assert step(state, soon, [], PageRead([Row("ual_1", 99 * DAY)], None, 100 * DAY, 100 * DAY), {}, 0).holes == []
+
+
+def test_a_list_that_ends_below_a_known_record_with_a_date_in_the_future_has_lost_nothing() -> None:
+    """Whether its end is a null link or an empty page, asked for five times."""
+    state = replace(SOURCE, proven=900, swept=900)
+    gap = replace(walk(replace(GAP, based=True, mark=9, proven_then=900), 1), cursor_at=9_000, doubt="ual_0", doubts=4)
+    empty = PageRead((), None, 1000, 990, empty=True)
+    assert step(state, gap, [], empty, {"ual_0": 5}, BEGINNING).holes == ()
+    assert len(step(state, gap, [], empty, {"ual_0": 10}, BEGINNING).holes) == 1
+
+
+def test_a_young_log_that_ends_with_what_is_older_than_the_start_has_lost_nothing() -> None:
+    """What was not to be collected is not known, and yet no sign of a loss."""
+    state = SourceState(start=900, head=1000, proven=900, swept=900, complete_from=900)
+    gap = replace(GAP, id=2, floor=900, based=True, sweep=False, proven_then=900)
+    page = PageRead([Row("ual_3", 960), Row("ual_2", 950), Row("ual_0", 100)], None, 1000, 1000)
+    assert step(state, gap, [], page, {}, BEGINNING).holes == []
 
 
 def test_a_young_log_that_was_empty_before_has_lost_nothing() -> None:

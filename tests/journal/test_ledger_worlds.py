@@ -149,7 +149,7 @@ def plain(patch: pytest.MonkeyPatch) -> None:
     ("ablation", "answer", "seeds"),
     [
         (plain, None, range(20)),
-        (empty_page_is_the_end, "empty", range(20)),
+        (empty_page_is_the_end, "empty", range(25, 45)),
         (any_record_below_the_floor_closes, None, range(40)),
         (sweep_from_now, None, range(40)),
         (no_sweep, None, range(20)),

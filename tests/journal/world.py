@@ -158,7 +158,7 @@ class Store:
     def apply(self, gap: Gap, outcome: Outcome, start_at: int) -> Changes:
         """Carry out one answer, as the journal's transaction does; check what must hold after each step."""
         rows = outcome.rows if isinstance(outcome, PageRead) else ()
-        known = {row.id: self.ids[row.id] for row in rows if row.id in self.ids}
+        known = {id_: self.ids[id_] for id_ in ledger.asked_for(gap, outcome) if id_ in self.ids}
         others = [other for other in self.gaps.values() if other.id != gap.id]
         changes = ledger.step(self.source, gap, others, outcome, known, start_at)
         for fresh in changes.fresh:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tests.simulation.decisions.verdict import Verdict, run
 
-CHUNK = 500
+CHUNK = 200
 """Worlds in one piece of work."""
 
 

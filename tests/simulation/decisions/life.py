@@ -5,6 +5,7 @@ worker and what becomes of a batch. The order in which they are asked is that of
 ``delivery.worker``, whose waiting and talking the simulation of the whole daemon covers.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -92,7 +93,7 @@ class Memory:
         self.server_time: tuple[int, float] | None = None
         self.next_poll = self.next_tend = now / SECOND
         self.stuck: dict[int, float] = {}
-        self.unread: tuple[tuple[int, str | None] | None, int] = (None, 0)
+        self.unread: Counter[str | None] = Counter()
         self.workers: list[Worker] = []
 
 
@@ -284,6 +285,7 @@ class Life:
         self._count("empty page under a cursor", page.empty and gap.cursor is not None)
         self._count("closed above the list's end", changes.state == "closed" and page.next is not None)
         memory.failures = 0
+        memory.unread.pop(gap.cursor, None)
         memory.page_size = min(memory.most, memory.page_size * 2)
         for _ in range(self.requests % 3 if changes.fresh else 0):  # users that the page names and does not include
             now = self._now / SECOND
@@ -300,9 +302,8 @@ class Life:
         if memory.page_size > 1:
             memory.page_size = max(1, memory.page_size // 4)
             return 0.0
-        place, times = (gap.id, gap.cursor), memory.unread[1]
-        memory.unread = (place, times + 1 if place == memory.unread[0] else 1)
-        if memory.unread[1] < UNREADABLE_BELIEVED:
+        memory.unread[gap.cursor] += 1
+        if memory.unread[gap.cursor] < UNREADABLE_BELIEVED:
             memory.failures += 1
             return UNAVAILABLE.delay(memory.failures, self._random)
         changes = self.store.step_over(gap.id, self._server_now(), self._wall())

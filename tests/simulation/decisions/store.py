@@ -122,8 +122,8 @@ class Store:
         tables = self.tables
         rows = outcome.rows if isinstance(outcome, PageRead) else ()
         order = tables.order
-        known = {row.id: order[row.id] for row in rows if row.id in order}
         gap = tables.gaps[gap_id]
+        known = {id_: order[id_] for id_ in ledger.asked_for(gap, outcome) if id_ in order}
         others = [other for other in tables.gaps.values() if other is not gap]
         changes = ledger.step(tables.source, gap, others, outcome, known, start_at)
         tables.source = changes.source
