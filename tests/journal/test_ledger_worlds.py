@@ -112,17 +112,6 @@ def no_sweep(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ledger, "next_poll", lambda *given, **rest: right(*given, **rest | {"sweep_interval": 1 << 60}))
 
 
-def every_first_gap_is_a_sweep(patch: pytest.MonkeyPatch) -> None:
-    """Count polls that are opened during the first walk as sweeps, though they read only the newest."""
-    right = ledger.next_poll
-
-    def wrong(source: Any, *given: Any, **rest: Any) -> Gap | None:
-        gap = right(source, *given, **rest)
-        return replace(gap, sweep=True) if gap is not None and source.swept is None else gap
-
-    patch.setattr(ledger, "next_poll", wrong)
-
-
 def merge_into_the_newer(patch: pytest.MonkeyPatch) -> None:
     """Close an older gap as soon as a newer one is below its ceiling, as if the newer had read its rest."""
     right = ledger.step
@@ -153,8 +142,6 @@ def plain(patch: pytest.MonkeyPatch) -> None:
         (any_record_below_the_floor_closes, None, range(40)),
         (sweep_from_now, None, range(40)),
         (no_sweep, None, range(20)),
-        # One in hundreds: found among 600, kept small by beginning near it.
-        (every_first_gap_is_a_sweep, None, range(240, 260)),
         (merge_into_the_newer, None, range(30, 50)),
     ],
     ids=lambda value: getattr(value, "__name__", None),

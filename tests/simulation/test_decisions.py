@@ -4,13 +4,15 @@ The figures of what happened in how many worlds are asserted, too: a world in wh
 """
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from forwarder.delivery.window import Window
 from forwarder.journal import ledger
-from forwarder.journal.gaps import Changes, PageRead
+from forwarder.journal.gaps import Changes, Gap, PageRead
 from tests.simulation.decisions import live, run
 from tests.simulation.decisions.campaign import campaign
 from tests.simulation.decisions.life import Life
@@ -127,9 +129,30 @@ def cursor_past_what_is_not_acknowledged(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Window, "advance", wrong)
 
 
-@pytest.mark.parametrize("broken", [ties_dropped, cursor_past_what_is_not_acknowledged], ids=lambda one: one.__name__)
-def test_a_broken_decision_is_found_out(broken: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within some hundred worlds; all wrong changes that are tried are in tests/simulation/mutants."""
-    assert callable(broken)
+def every_first_gap_is_a_sweep(patch: pytest.MonkeyPatch) -> None:
+    """Count polls that are opened during the first walk as sweeps, though they read only the newest."""
+    right = ledger.next_poll
+
+    def wrong(source: Any, *given: Any, **rest: Any) -> Gap | None:
+        gap = right(source, *given, **rest)
+        return replace(gap, sweep=True) if gap is not None and source.swept is None else gap
+
+    patch.setattr(ledger, "next_poll", wrong)
+
+
+@pytest.mark.parametrize(
+    ("broken", "seeds"),
+    [
+        (ties_dropped, range(400)),
+        (cursor_past_what_is_not_acknowledged, range(400)),
+        # One in thousands, kept small by beginning near it.
+        (every_first_gap_is_a_sweep, range(1690, 1700)),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_broken_decision_is_found_out(
+    broken: Callable[[pytest.MonkeyPatch], None], seeds: range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within some worlds; all wrong changes that are tried are in tests/simulation/mutants."""
     broken(monkeypatch)
-    assert any(run(seed).violation for seed in range(400))
+    assert any(run(seed).violation for seed in seeds)
