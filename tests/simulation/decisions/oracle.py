@@ -9,9 +9,16 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from forwarder.clock import BEGINNING
-from forwarder.collect.budget import OLDEST_EVERY, WINDOW
 from forwarder.journal.gaps import Hole
 from tests.simulation.decisions.plan import DAY, Made, Plan, offset
+
+# What is promised stands here in figures of its own: taken from the product's constants, it would move with them.
+
+WINDOW = 60.0
+"""Seconds in which the share of the rate limit must not be exceeded."""
+
+OLDEST_EVERY = 5
+"""One page request in so many goes to the oldest gap."""
 
 HELD_TOGETHER = 9_000_000
 """What one gap reads within so many microseconds is released together, unless it is released earlier by a rest."""

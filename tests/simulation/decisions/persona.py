@@ -5,10 +5,9 @@ from collections import Counter, deque
 from dataclasses import dataclass, replace
 
 from forwarder.clock import SECOND
-from forwarder.collect.budget import WINDOW, RateLimit
+from forwarder.collect.budget import RateLimit
 from forwarder.errors import CursorLost, Failure, Misconfigured, Retryable, Unreadable
 from forwarder.journal.gaps import PageRead, Row
-from forwarder.journal.ledger import EMPTY_BELIEVED
 from tests.simulation.decisions.plan import LOST_CURSOR_ANSWERS, Fate, Made, Plan, offset
 
 
@@ -21,8 +20,12 @@ class Answer:
     rate: RateLimit | None
 
 
-MOST_LIES = EMPTY_BELIEVED - 1
+MOST_LIES = 4
 """So often may the same cursor be lost before it leads to a page: what looks empty five times is believed to be."""
+
+
+WINDOW = 60.0
+"""Seconds over which requests are counted."""
 
 
 class Persona:
