@@ -161,8 +161,8 @@ def _problems_of_sink(section: Section, environ: Mapping[str, str], blamed: set[
     form, start, include, exclude = (section.variable(field) for field in ("format", "start", "include", "exclude"))
     wanted = environ.get(form, "").strip() or section.model.model_fields["format"].default
     if wanted in PLANNED and form not in blamed:
-        have = " or ".join(sorted(FORMATS))
-        yield Problem(form, f"this version does not have the format {wanted} yet; write {have}")
+        have = ", ".join(sorted(FORMATS))
+        yield Problem(form, f"this version does not have the format {wanted} yet, but {have}")
     if environ.get(start, "").strip() not in {"", "now", "all"} and start not in blamed:
         yield Problem(start, "must be now or all; a start at a time is not in this version yet")
     for variable in (include, exclude):

@@ -22,7 +22,7 @@ It never retries, sleeps between attempts, logs, counts, filters, formats or rea
 these, once for all sinks. The worker also bounds each ``open`` and ``send`` by the sink's time-out and may cancel
 either: a cancelled send leaves nothing behind that a later ``close`` does not release.
 
-A sink module imports this module, the ground floor (``record``, ``errors``, ``clock``, ``secret``, ``units``), and the
+A sink module imports this module, the ground floor (``record``, ``severity``, ``errors``, ``text``, ``units``), and the
 library that speaks its protocol.
 """
 
@@ -39,7 +39,7 @@ from forwarder.errors import Misconfigured
 from forwarder.record import AuditEvent
 from forwarder.units import CommaList, Duration, Size
 
-FormatName = Literal["json", "raw", "ecs", "ocsf", "cef", "leef"]
+FormatName = Literal["json", "raw", "ecs", "ocsf", "cef", "leef", "leef1"]
 
 
 class SinkSettings(BaseModel):

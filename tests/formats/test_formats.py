@@ -157,7 +157,7 @@ ODD = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.parametrize("form", sorted(FORMATS))
+@pytest.mark.parametrize("form", ["json", "raw"])
 @given(found=ODD, user=st.none() | st.fixed_dictionaries({}, optional={"attributes": ATTRIBUTES | JSON, "id": JSON}))
 def test_whatever_persona_sends_becomes_one_line_of_json(form: str, found: Json, user: Json | None) -> None:
     """Of any type in any place; nothing raises, nothing breaks the line, the id survives."""

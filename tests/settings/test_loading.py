@@ -177,7 +177,8 @@ def test_names_that_meet_are_refused_over_both_lists() -> None:
 @pytest.mark.parametrize("form", sorted(PLANNED))
 def test_a_format_that_is_planned_is_refused_as_not_there_yet(form: str) -> None:
     found = problems({**KEY, "FORWARDER_STDOUT_FORMAT": form})
-    assert found == {"FORWARDER_STDOUT_FORMAT": f"this version does not have the format {form} yet; write json or raw"}
+    have = "cef, json, leef, leef1, raw"
+    assert found == {"FORWARDER_STDOUT_FORMAT": f"this version does not have the format {form} yet, but {have}"}
 
 
 @pytest.mark.parametrize("start", ["7d", "2026-01-01T00:00:00Z", "NOW", "everything"])

@@ -15,7 +15,7 @@ from forwarder.sinks.splunk_hec.settings import SplunkHecSettings
 KEYS = frozenset({"time", "host", "source", "sourcetype", "index", "event", "fields"})
 """Every key of an envelope that Splunk knows; no other is ever written."""
 
-_TEXT_FORMATS = frozenset({"cef", "leef"})
+_TEXT_FORMATS = frozenset({"cef", "leef", "leef1"})
 
 
 def envelope(item: Item, settings: SplunkHecSettings) -> bytes:
