@@ -3,17 +3,15 @@
 import re
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_CONTROLS_BUT_LINE_ENDS = re.compile("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-def visible(text: str, *, line_ends: bool = True) -> str:
+def visible(text: str, *, but: str = "") -> str:
     r"""Write each control character, and each half of a surrogate pair, as the escape that JSON has for it.
 
     What could forge a line or drive a terminal: C0, DEL, C1, and the two separators of Unicode that viewers take for
-    line ends. Inside a string of JSON the text means the same afterwards. Without *line_ends*, ``\r`` and ``\n`` stay.
+    line ends. Inside a string of JSON the text means the same afterwards. The characters *but* are left as they are.
     """
-    wanted = _CONTROLS if line_ends else _CONTROLS_BUT_LINE_ENDS
-    return wanted.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _CONTROLS.sub(lambda found: found[0] if found[0] in but else f"\\u{ord(found[0]):04x}", text)
 
 
 def cut(text: str, longest: int) -> str:

@@ -103,6 +103,6 @@ def _labelled(key: str, label: str, value: str, longest: int = _CUSTOM) -> list[
 
 
 def _value(text: str, longest: int) -> str:
-    kept = cut(visible(text, line_ends=False), longest).strip(" ")
+    kept = cut(visible(text, but="\r\n"), longest).strip(" ")
     escaped = _VALUE_RESERVED.sub(r"\\\g<0>", kept)
     return escaped.replace("\r", r"\r").replace("\n", r"\n")

@@ -7,8 +7,9 @@ A sink is opened, sends batches, and is closed:
 
   - ``Retryable(reason, accepted=n)``: the first *n* are in, the rest must be sent again. ``unanswered=True`` where the
     destination may have taken what it did not acknowledge;
-  - ``Refused(reason, at=i)``: all before *i* are in, *i* is refused for good, what follows was not taken. Without *at*
-    none of the batch is in and the sink cannot say which event is at fault: the worker bisects;
+  - ``Refused(reason, at=i)``: all before *i* are in, *i* is refused for good, what follows was not taken (or the sink
+    knows what of it was, and does not send that again). Without *at* none of the batch is in and the sink cannot say
+    which event is at fault: the worker bisects;
   - ``Misconfigured(reason)``: nothing is wrong with the events. The worker waits, reports and probes.
 
 - :meth:`Sink.close` releases everything. Closing twice, or without having opened, is fine. A sink may be opened again

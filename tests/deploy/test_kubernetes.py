@@ -214,5 +214,5 @@ def test_the_network_policy_lets_in_monitoring_alone_and_out_to_what_sinks_use()
     names = {("UDP", 53), ("TCP", 53)}
     persona_and_splunk = {("TCP", 443), ("TCP", 8088)}
     kafka = {("TCP", 9092), ("TCP", 9093), ("TCP", 9094)}
-    syslog = {("UDP", 514), ("TCP", 514), ("TCP", 6514)}
+    syslog = {("UDP", 514), ("TCP", 514), ("TCP", 6514), ("TCP", 2514)}
     assert out == names | persona_and_splunk | kafka | syslog

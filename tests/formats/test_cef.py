@@ -37,7 +37,7 @@ def everywhere(text: str) -> AuditEvent:
 
 def read_back(text: str) -> str:
     """What a reader gets of *text*: control characters shown, CR as LF (see above)."""
-    return visible(text, line_ends=False).replace("\r", "\n")
+    return visible(text, but="\r\n").replace("\r", "\n")
 
 
 def test_cef_is_the_documented_message() -> None:

@@ -1,24 +1,25 @@
 """Real rsyslog, as the judge of our messages: it writes what *its* parser made of each as a line of JSON.
 
-Debian's packages, unpacked into the cache (nothing is installed, no service is started), unless the machine has
-rsyslog with its GnuTLS driver already.
+Debian's packages, unpacked into the cache, unless the machine has rsyslog with its GnuTLS driver and RELP already.
 """
 
-import fcntl
 import json
 import os
+import re
 import shutil
 import socket
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.peers import CACHE, PeerProcess, accepts, free_port, unavailable
+from tests.peers import PeerProcess, accepts, free_port, unavailable
+from tests.peers.debian import unpacked
 
-_PACKAGES = ("rsyslog", "rsyslog-gnutls", "libestr0", "libfastjson4", "liblognorm5")
+Transport = Literal["udp", "tcp", "tls", "relp", "relp+tls"]
+
+_PACKAGES = ("rsyslog", "rsyslog-gnutls", "rsyslog-relp", "librelp0", "libestr0", "libfastjson4", "liblognorm5")
+_NEEDED = ("lmnsd_gtls.so", "imrelp.so", "omrelp.so")
 _FIELDS = ("pri", "hostname", "app-name", "procid", "msgid", "structured-data", "msg")
 
 
@@ -45,79 +46,40 @@ def find_rsyslog() -> Installation:
     """Find rsyslog on this machine or in the cache, or fetch it from Debian's archive; skip where that cannot be."""
     installed = shutil.which("rsyslogd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if installed is not None:
-        for drivers in Path("/usr/lib").glob("**/rsyslog/lmnsd_gtls.so"):
-            return Installation(Path(installed), drivers.parent, drivers.parent.parent)
-    root = CACHE / "rsyslog" / "root"
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with (root.parent / "lock").open("w") as lock:  # two test processes fetch once
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not root.exists():
-            _fetch(root)
-    for drivers in root.glob("usr/lib/**/lmnsd_gtls.so"):
-        return Installation(root / "usr" / "sbin" / "rsyslogd", drivers.parent, drivers.parent.parent)
-    return unavailable(f"no rsyslog with a GnuTLS driver below {root}")
+        for modules in _modules(Path("/usr/lib")):
+            return Installation(Path(installed), modules, modules.parent)
+    root = unpacked("rsyslog-relp", _PACKAGES)
+    for modules in _modules(root):
+        return Installation(root / "usr" / "sbin" / "rsyslogd", modules, modules.parent)
+    return unavailable(f"no rsyslog with a GnuTLS driver and RELP below {root}")
 
 
-def _fetch(root: Path) -> None:
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        unavailable("rsyslog is fetched with apt-get and dpkg, and this machine has none")
-    with tempfile.TemporaryDirectory(dir=root.parent) as folder:
-        download = ["apt-get", "download", "-q", *_PACKAGES]
-        done = subprocess.run(download, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
-            done = subprocess.run(download, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            unavailable(f"rsyslog cannot be fetched: {done.stderr.strip()[-300:]}")
-        for package in Path(folder).glob("*.deb"):
-            subprocess.run(["dpkg", "-x", str(package), f"{folder}/unpacked"], check=True)
-        Path(folder, "unpacked").rename(root)
+def _modules(below: Path) -> list[Path]:
+    found = {driver.parent for driver in below.glob("**/rsyslog/lmnsd_gtls.so")}
+    return [folder for folder in found if all((folder / name).exists() for name in _NEEDED)]
 
 
-class Rsyslog:
-    """One rsyslogd that listens on one loopback port."""
+class RsyslogProcess:
+    """An rsyslogd with a configuration of the caller's."""
 
-    def __init__(
-        self,
-        folder: Path,
-        transport: Literal["udp", "tcp", "tls"],
-        *,
-        tls: ServerTls | None = None,
-        max_message_bytes: int = 8192,
-    ) -> None:
+    def __init__(self, folder: Path, configuration: str) -> None:
         self.installation = find_rsyslog()
-        self.transport = transport
-        self.port = free_port(socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
-        self.output = folder / "received.jsonl"
         self._folder = folder
         self._process: PeerProcess | None = None
-        (folder / "rsyslog.conf").write_text(
-            "\n".join(
-                [
-                    f'global(workDirectory="{folder}" maxMessageSize="{max_message_bytes}"{_tls_files(tls)})',
-                    'module(load="mmpstrucdata")',
-                    _input(transport, self.port, tls),
-                    _TEMPLATE,
-                    # Nothing is queued and each message is flushed: what is in the file was received.
-                    'ruleset(name="all" queue.type="direct") {',
-                    '  action(type="mmpstrucdata" sd_name.lowercase="off")',
-                    f'  action(type="omfile" file="{self.output}" template="parsed" asyncWriting="off"',
-                    '         flushOnTXEnd="on")',
-                    "}",
-                ],
-            ),
-        )
+        folder.mkdir(exist_ok=True)
+        (folder / "rsyslog.conf").write_text(configuration)
 
-    def start(self) -> None:
-        """Start it and wait until it listens."""
+    def start(self) -> PeerProcess:
+        """Start it."""
         there = self.installation
+        (self._folder / "pid").unlink(missing_ok=True)  # one that was killed leaves it
         files: list[str | Path] = ["-f", self._folder / "rsyslog.conf", "-i", self._folder / "pid"]
         self._process = PeerProcess(
             [there.program, "-n", *files, "-M", there.modules],
             self._folder / "rsyslog.log",
             {"LD_LIBRARY_PATH": str(there.libraries)},
         )
-        self._process.wait_until(self._listens)
+        return self._process
 
     def stop(self) -> None:
         """End it."""
@@ -129,16 +91,70 @@ class Rsyslog:
         if self._process is not None:
             self._process.kill()
 
-    def received(self) -> list[dict[str, Any]]:
-        """List the messages in order of arrival, each as the fields that rsyslog's parsers found in it."""
-        if not self.output.exists():
-            return []
-        whole, _, _ = self.output.read_text().rpartition("\n")  # the last line may be on its way
-        return [json.loads(line) for line in whole.splitlines()]
-
     def said(self) -> str:
         """Read its own log."""
         return (self._folder / "rsyslog.log").read_text()
+
+
+class Rsyslog:
+    """One rsyslogd that listens on one loopback port, and writes what it received to a file at once."""
+
+    def __init__(
+        self,
+        folder: Path,
+        transport: Transport,
+        *,
+        tls: ServerTls | None = None,
+        max_message_bytes: int = 8192,
+        template: str = "parsed",
+    ) -> None:
+        self.transport = transport
+        self.port = free_port(socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
+        folder.mkdir(exist_ok=True)
+        self.output = folder / "received.jsonl"
+        configuration = "\n".join(
+            [
+                f'global(workDirectory="{folder}" maxMessageSize="{max_message_bytes}"{_tls_files(tls)})',
+                'module(load="mmpstrucdata")',
+                _input(transport, self.port, tls, max_message_bytes),
+                _TEMPLATES,
+                # Nothing is queued and each message is flushed: what is in the file was received.
+                'ruleset(name="all" queue.type="direct") {',
+                '  action(type="mmpstrucdata" sd_name.lowercase="off")',
+                f'  action(type="omfile" file="{self.output}" template="{template}" asyncWriting="off"',
+                '         flushOnTXEnd="on")',
+                "}",
+            ],
+        )
+        self._rsyslog = RsyslogProcess(folder, configuration)
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        self._rsyslog.start().wait_until(self._listens)
+
+    def stop(self) -> None:
+        """End it."""
+        self._rsyslog.stop()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._rsyslog.kill()
+
+    def received(self) -> list[dict[str, Any]]:
+        """List the messages in order of arrival, each as the fields that rsyslog's parsers found in it."""
+        # Without structured data, as in RFC 3164, the last property is empty.
+        return [json.loads(re.sub(r'"data":\}$', '"data":null}', line)) for line in self.lines()]
+
+    def lines(self) -> list[str]:
+        """List the whole lines of its file; the last one may be on its way."""
+        if not self.output.exists():
+            return []
+        whole, _, _ = self.output.read_text().rpartition("\n")
+        return whole.split("\n") if whole else []
+
+    def said(self) -> str:
+        """Read its own log."""
+        return self._rsyslog.said()
 
     def _listens(self) -> bool:
         if self.transport != "udp":
@@ -160,19 +176,30 @@ def _tls_files(tls: ServerTls | None) -> str:
     )
 
 
-def _input(transport: str, port: int, tls: ServerTls | None) -> str:
+def _input(transport: Transport, port: int, tls: ServerTls | None, longest: int) -> str:
+    where = f'address="127.0.0.1" port="{port}" ruleset="all"'
     if transport == "udp":
-        return f'module(load="imudp")\ninput(type="imudp" address="127.0.0.1" port="{port}" ruleset="all")'
+        return f'module(load="imudp")\ninput(type="imudp" rcvbufSize="8m" {where})'
+    permitted = ",".join(f'"{name}"' for name in tls.permitted) if tls else ""
+    if transport in {"relp", "relp+tls"}:
+        return f'module(load="imrelp")\ninput(type="imrelp" maxDataSize="{longest}" {where}{_relp_tls(tls, permitted)})'
     driver = ""
     if tls is not None:
-        permitted = ",".join(f'"{name}"' for name in tls.permitted)
         named = f'streamDriver.authMode="x509/name" permittedPeer=[{permitted}]'
         who = named if permitted else 'streamDriver.authMode="anon"'
         driver = f' streamDriver.name="gtls" streamDriver.mode="1" {who}'
-    return f'module(load="imtcp"{driver})\ninput(type="imtcp" address="127.0.0.1" port="{port}" ruleset="all")'
+    return f'module(load="imtcp"{driver})\ninput(type="imtcp" {where})'
 
 
-_TEMPLATE = "\n".join(
+def _relp_tls(tls: ServerTls | None, permitted: str) -> str:
+    if tls is None:
+        return ""
+    files = f'tls.caCert="{tls.ca_file}" tls.myCert="{tls.cert_file}" tls.myPrivKey="{tls.key_file}"'
+    who = f' tls.authMode="name" tls.permittedPeer=[{permitted}]' if permitted else ""
+    return f' tls="on" {files}{who}'
+
+
+_TEMPLATES = "\n".join(
     [
         'template(name="parsed" type="list") {',
         '  constant(value="{")',
@@ -180,5 +207,6 @@ _TEMPLATE = "\n".join(
         '  property(outname="time" name="timereported" dateFormat="rfc3339" format="jsonf")',
         '  constant(value=",\\"data\\":") property(name="$!rfc5424-sd") constant(value="}\\n")',
         "}",
+        'template(name="seq" type="string" string="%$!rfc5424-sd!persona@32473!seq%\\n")',
     ],
 )

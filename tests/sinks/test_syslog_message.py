@@ -11,8 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from forwarder.severity import parse_row
 from forwarder.sinks.base import Item
-from forwarder.sinks.syslog_message import Header, header_field, severity, structured_data, visible, write_message
+from forwarder.sinks.syslog.message import Header, header_field, structured_data, write_message
+from forwarder.text import visible
 from tests.sinks.contract import ODD, make_items
 from tests.sinks.syslog_grammar import parse
 
@@ -50,22 +52,6 @@ def test_a_message_says_when_where_what_and_who() -> None:
 def test_no_byte_order_mark_breaks_the_json() -> None:
     [item] = make_items(1)
     assert parse(write_message(item, HEADER)).text.startswith(b'{"id":')
-
-
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        *[(code, 6) for code in (100, 200, 204, 302, 399)],
-        *[(code, 5) for code in (400, 402, 404, 429, 499)],
-        *[(code, 4) for code in (401, 403, 500, 503, 599)],
-        *[(code, 6) for code in (None, "403", 600, 0, -1, [500])],
-    ],
-)
-def test_severity_follows_the_status(status: Any, expected: int) -> None:
-    """A status that is none is no reason to alarm or to fail."""
-    assert severity(status) == expected
-    [item] = make_items(1)
-    assert parse(write_message(changed(item, status=status), HEADER)).severity == expected
 
 
 @example(text=NASTY)
@@ -126,3 +112,48 @@ def test_bytes_that_are_no_text_are_still_one_message() -> None:
     [item] = make_items(1)
     message = parse(write_message(Item(1, item.event, b"\xff\xfe\n<13>1 forged"), HEADER))
     assert message.text.decode() == "\ufffd\ufffd\\u000a<13>1 forged"
+
+
+OLD = dataclasses.replace(HEADER, rfc="3164")
+
+
+def test_rfc_3164_has_a_padded_day_in_utc_and_a_tag() -> None:
+    """``<PRI>Mmm dd hh:mm:ss HOST TAG: msg``; a day of one digit has a space before it."""
+    [item] = make_items(1)
+    body = item.body.decode()
+    assert write_message(item, OLD).decode() == f"<110>Mar  1 09:15:02 host.example persona: {visible(body)}"
+    late = changed(item, occurred_at=1_798_761_599_999_000)
+    assert write_message(late, OLD).startswith(b"<110>Dec 31 23:59:59 host.example persona: {")
+
+
+@example(text=NASTY)
+@given(text=st.text())
+def test_no_event_forges_a_line_in_rfc_3164(text: str) -> None:
+    [item] = make_items(1, text=text)
+    written = write_message(changed(item, id=text, path=text, method=text, client_ip=text, status=text), OLD).decode()
+    assert re.fullmatch(r"<110>Mar  1 09:15:02 host\.example persona: \{.*\}", written)
+    assert not any(unicodedata.category(char) in {"Cc", "Zl", "Zp"} for char in written)
+
+
+def test_a_byte_order_mark_is_there_for_who_asks() -> None:
+    [item] = make_items(1)
+    assert parse(write_message(item, dataclasses.replace(HEADER, byte_order_mark=True))).text.startswith(
+        b"\xef\xbb\xbf{"
+    )
+
+
+def test_the_priority_follows_the_operators_table() -> None:
+    [item] = make_items(1)
+    header = dataclasses.replace(HEADER, facility=16, severities=[parse_row("2xx=debug")])
+    assert parse(write_message(item, header)).severity == 7
+    denied = parse(write_message(changed(item, status=403), header))
+    assert (denied.facility, denied.severity) == (16, 4)
+
+
+@pytest.mark.parametrize("form", ["cef", "leef", "leef1"])
+def test_other_formats_stand_in_the_text_as_they_are(form: str) -> None:
+    """What separates the attributes of LEEF stays a tab, and there is no other control character."""
+    [item] = make_items(1, form=form, text=NASTY)
+    written = parse(write_message(item, dataclasses.replace(HEADER, tabs=form.startswith("leef")))).text
+    assert written == item.body
+    assert {char for char in written.decode() if unicodedata.category(char) == "Cc"} <= {"\t"}

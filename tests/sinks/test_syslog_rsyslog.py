@@ -1,28 +1,31 @@
 """The syslog sink into real rsyslog, whose own parser judges each message."""
 
 import asyncio
-import dataclasses
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 import pytest
-import trustme
 
 from forwarder.errors import Misconfigured, Retryable
-from forwarder.sinks.base import Item, SinkContext
-from forwarder.sinks.syslog import SyslogSettings, SyslogSink
-from forwarder.sinks.syslog_message import visible
-from tests.peers.rsyslog import Rsyslog, ServerTls
+from forwarder.sinks.base import Item
+from forwarder.sinks.syslog import SyslogSink
+from forwarder.text import visible
+from tests.peers.rsyslog import Rsyslog, Transport
 from tests.sinks.contract import make_items
+from tests.sinks.syslog_peers import (
+    NASTY,
+    Start,
+    client_tls,
+    make_sink,
+    nasty_items,
+    server_tls,
+    wait_for,
+    write_tls_files,
+)
 
 pytestmark = pytest.mark.peer
-
-NASTY = 'quote " back\\slash bracket ] element [x@1 y="z"] é漢🛰 tab\t nel\x85 ls\u2028 \n<13>1 - h a - - - forged'
-
-Start = Callable[..., Rsyslog]
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start rsyslog on a transport."""
     started = []
 
-    def begin(transport: Literal["udp", "tcp", "tls"], **options: Any) -> Rsyslog:
+    def begin(transport: Transport, **options: Any) -> Rsyslog:
         rsyslog = Rsyslog(tmp_path, transport, **options)
         rsyslog.start()
         started.append(rsyslog)
@@ -41,31 +44,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
         rsyslog.stop()
 
 
-def make_sink(rsyslog: Rsyslog, **settings: Any) -> SyslogSink:
-    """Make a sink for *rsyslog*."""
-    chosen = {"url": f"{rsyslog.transport}://127.0.0.1:{rsyslog.port}", "hostname": "host.example", **settings}
-    return SyslogSink(SyslogSettings.model_validate(chosen), SinkContext("soc", "journal"))
-
-
-async def wait_for(rsyslog: Rsyslog, count: int) -> list[dict[str, Any]]:
-    """Wait until *count* messages were received."""
-    deadline = time.monotonic() + 10
-    while len(found := rsyslog.received()) < count and time.monotonic() < deadline:  # noqa: ASYNC110 # another process
-        await asyncio.sleep(0.05)
-    assert len(found) == count, rsyslog.said()
-    return found
-
-
 async def send_again_and_again(sink: SyslogSink) -> None:
     """Send as a busy worker does, without a pause."""
     for _ in range(100):
         await sink.send(make_items(5))
-
-
-def nasty_items(count: int) -> list[Item]:
-    """Make events whose every field tries to break out."""
-    items = make_items(count, text=NASTY)
-    return [Item(item.seq, dataclasses.replace(item.event, path=NASTY, user_email=NASTY), item.body) for item in items]
 
 
 def assert_received(found: list[dict[str, Any]], items: list[Item]) -> None:
@@ -135,32 +117,9 @@ async def test_the_longest_message_is_not_cut(start: Start) -> None:
 
 
 @pytest.fixture
-def authority() -> trustme.CA:
-    """Make an authority that both sides trust."""
-    return trustme.CA()
-
-
-@pytest.fixture
-def tls_files(authority: trustme.CA, tmp_path: Path) -> dict[str, Path]:
-    """Write certificates of the server `syslog.test` and of the client `forwarder.test`."""
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    for name in ("syslog", "forwarder", "stranger"):
-        issued = authority.issue_cert(f"{name}.test")
-        issued.private_key_pem.write_to_path(str(tmp_path / f"{name}.key"))
-        for position, part in enumerate(issued.cert_chain_pems):
-            part.write_to_path(str(tmp_path / f"{name}.pem"), append=position > 0)
-    return {path.name: path for path in tmp_path.iterdir()}
-
-
-def server_tls(files: dict[str, Path], *permitted: str) -> ServerTls:
-    """Describe rsyslog's side."""
-    return ServerTls(files["ca.pem"], files["syslog.pem"], files["syslog.key"], permitted)
-
-
-def client_tls(files: dict[str, Path], name: str | None = None) -> dict[str, Any]:
-    """Settings of our side, with the certificate of *name*."""
-    ours = {} if name is None else {"tls_cert_file": files[f"{name}.pem"], "tls_key_file": files[f"{name}.key"]}
-    return {"tls_ca_file": files["ca.pem"], "tls_server_name": "syslog.test", **ours}
+def tls_files(tmp_path: Path) -> dict[str, Path]:
+    """Write certificates of the server and of two clients."""
+    return write_tls_files(tmp_path)
 
 
 async def test_rsyslog_reads_over_tls_what_was_sent(start: Start, tls_files: dict[str, Path]) -> None:
@@ -213,4 +172,99 @@ async def test_a_killed_rsyslog_is_noticed_and_taken_up_again(start: Start, tls_
     await sink.send(items)
     found = await wait_for(rsyslog, 10)
     assert_received(found[-5:], items)
+    await sink.close()
+
+
+# RELP
+
+
+async def test_rsyslog_reads_over_relp_what_was_sent(start: Start) -> None:
+    """And acknowledged each of them: nothing is waited for afterwards."""
+    rsyslog = start("relp")
+    sink = make_sink(rsyslog)
+    items = [*make_items(300), *nasty_items(1)]
+    await sink.open()
+    await sink.send(items)
+    assert_received(rsyslog.received(), items)
+    await sink.close()
+
+
+async def test_rsyslog_takes_our_certificate_over_relp(start: Start, tls_files: dict[str, Path]) -> None:
+    rsyslog = start("relp+tls", tls=server_tls(tls_files, "forwarder.test"))
+    sink = make_sink(rsyslog, **client_tls(tls_files, "forwarder"))
+    items = [*make_items(300), *nasty_items(1)]
+    await sink.open()
+    await sink.send(items)
+    assert_received(rsyslog.received(), items)
+    await sink.close()
+
+
+@pytest.mark.parametrize("name", ["stranger", None])
+async def test_a_certificate_that_rsyslog_refuses_over_relp_opens_no_session(
+    start: Start, tls_files: dict[str, Path], name: str | None
+) -> None:
+    rsyslog = start("relp+tls", tls=server_tls(tls_files, "forwarder.test"))
+    sink = make_sink(rsyslog, **client_tls(tls_files, name))
+    with pytest.raises((Misconfigured, Retryable)):
+        await sink.open()
+    await sink.close()
+    assert rsyslog.received() == []
+
+
+async def test_a_killed_rsyslog_loses_nothing_that_it_acknowledged(start: Start) -> None:
+    """What it had not acknowledged is sent again: every message is there, and what repeats was in the window."""
+    rsyslog = start("relp")
+    sink = make_sink(rsyslog)
+    items = make_items(3000)
+    await sink.open()
+    send = asyncio.ensure_future(sink.send(items))
+    while len(rsyslog.lines()) < 200:  # noqa: ASYNC110 # another process
+        await asyncio.sleep(0.005)
+    rsyslog.kill()
+    with pytest.raises(Retryable) as raised:
+        await send
+    await sink.close()
+    assert raised.value.accepted <= len(rsyslog.received())
+    rsyslog.start()
+    await sink.open()
+    await sink.send(items[raised.value.accepted :])
+    await sink.close()
+    found = [message["data"]["persona@32473"]["seq"] for message in rsyslog.received()]
+    assert set(found) == {str(item.seq) for item in items}
+    assert len(found) - len(set(found)) <= 128
+
+
+async def test_cef_arrives_in_rsyslog_as_it_was_written(start: Start) -> None:
+    """Sentinel's agent sits behind an rsyslog."""
+    rsyslog = start("tcp")
+    sink = make_sink(rsyslog, format="cef")
+    items = make_items(20, text=NASTY, form="cef")
+    await sink.open()
+    await sink.send(items)
+    assert [message["msg"].encode() for message in await wait_for(rsyslog, 20)] == [item.body for item in items]
+    await sink.close()
+
+
+async def test_rsyslog_reads_rfc_3164_as_it_was_meant(start: Start) -> None:
+    rsyslog = start("tcp")
+    sink = make_sink(rsyslog, rfc="3164")
+    items = make_items(5)
+    await sink.open()
+    await sink.send(items)
+    for message, item in zip(await wait_for(rsyslog, 5), items, strict=True):
+        assert (message["pri"], message["hostname"], message["app-name"]) == ("110", "host.example", "persona")
+        assert orjson.loads(message["msg"]) == orjson.loads(item.body)
+        assert message["time"][4:19] == "-03-01T09:15:02"  # it has no year
+    await sink.close()
+
+
+async def test_a_message_that_had_to_shrink_is_whole_in_rsyslog(start: Start) -> None:
+    """Both sides at their default: nothing of it becomes a second message."""
+    rsyslog = start("tcp")
+    sink = make_sink(rsyslog)
+    await sink.open()
+    await sink.send(make_items(3, size=20_000))
+    for message in await wait_for(rsyslog, 3):
+        found = orjson.loads(message["msg"])["request"]["post_params"]
+        assert found["padding"].startswith("[left out: 20000 bytes, sha256 ")
     await sink.close()
