@@ -152,6 +152,10 @@ class Rsyslog:
         whole, _, _ = self.output.read_text().rpartition("\n")
         return whole.split("\n") if whole else []
 
+    def size(self) -> int:
+        """Bytes of its file so far."""
+        return self.output.stat().st_size if self.output.exists() else 0
+
     def said(self) -> str:
         """Read its own log."""
         return self._rsyslog.said()
@@ -207,6 +211,7 @@ _TEMPLATES = "\n".join(
         '  property(outname="time" name="timereported" dateFormat="rfc3339" format="jsonf")',
         '  constant(value=",\\"data\\":") property(name="$!rfc5424-sd") constant(value="}\\n")',
         "}",
-        'template(name="seq" type="string" string="%$!rfc5424-sd!persona@32473!seq%\\n")',
+        'template(name="id" type="string" string="%$!rfc5424-sd!persona@32473!id%\\n")',
+        'template(name="mark" type="string" string="%app-name% %$!rfc5424-sd!persona@32473!seq%\\n")',
     ],
 )
