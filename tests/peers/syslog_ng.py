@@ -112,7 +112,8 @@ def find_syslog_ng() -> Path:
 def libraries(root: Path) -> dict[str, str]:
     """Environment in which the unpacked programs find their libraries."""
     folders = [root / "usr" / "lib" / "syslog-ng", *(root / "usr" / "lib").glob("*-linux-gnu")]
-    return {"LD_LIBRARY_PATH": os.pathsep.join(map(str, [*folders, *(root / "lib").glob("*-linux-gnu")]))}
+    path = os.pathsep.join(map(str, [*folders, *(root / "lib").glob("*-linux-gnu")]))
+    return {"LD_LIBRARY_PATH": path, "SYSLOGNG_PREFIX": str(root / "usr")}
 
 
 def _tls(tls: ServerTls | None) -> str:
