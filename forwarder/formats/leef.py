@@ -5,8 +5,8 @@ r"""``leef``: Log Event Extended Format 2.0, as QRadar reads it, and ``leef1``: 
     LEEF:2.0|Persona|User Audit Log|1|POST /api/…/cases/{id}|x09|cat=API activity<TAB>devTime=…
 
 Source: IBM, "Log Event Extended Format (LEEF) guide". Attributes are separated by tabs. There is no escaping at all: a
-control character, the tab among them, is written as its number (``\u0009``), and a ``|`` in the header as ``%7C``.
-A value may hold ``=``: the first one of an attribute ends its name.
+control character, the tab among them, is written as its number (``\u0009``), and ``|`` and ``\`` in the header as
+``%7C`` and ``%5C``. A value may hold ``=``: the first one of an attribute ends its name.
 """
 
 from forwarder.clock import format_rfc3339
@@ -43,7 +43,8 @@ def to_leef1(event: AuditEvent) -> bytes:
 
 
 def _message(version: str, event: AuditEvent, delimiter: str) -> bytes:
-    event_id = cut(signature(event).replace("|", "%7C"), _EVENT_ID)
+    # Some parsers take a backslash before the bar for an escape, though the guide knows none (Tenzir's was seen to).
+    event_id = cut(signature(event).replace("|", "%7C").replace("\\", "%5C"), _EVENT_ID)
     attributes = "\t".join(f"{key}={visible(value)}" for key, value in _attributes(event) if value)
     return f"LEEF:{version}|{VENDOR}|{PRODUCT}|{VERSION}|{event_id}|{delimiter}{attributes}".encode(errors="replace")
 

@@ -273,6 +273,39 @@ async def test_a_host_where_nobody_listens_tells_so_sooner_or_later() -> None:
     await sink.close()
 
 
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6 on its loopback")
+async def test_it_speaks_ipv6() -> None:
+    """Over a stream and in datagrams."""
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read())
+        writer.close()
+
+    server = await asyncio.start_server(listen, "::1", 0)
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as datagrams:
+        datagrams.bind(("::1", 0))
+        datagrams.settimeout(10)
+        for url in (f"tcp://[::1]:{server.sockets[0].getsockname()[1]}", f"udp://[::1]:{datagrams.getsockname()[1]}"):
+            sink = SyslogSink(SyslogSettings.model_validate({"url": url}), SinkContext("soc", "journal"))
+            await sink.open()
+            await sink.send(make_items(1))
+            await sink.close()
+        heard.append(await asyncio.to_thread(datagrams.recv, 1 << 16))
+    server.close()
+    await server.wait_closed()
+    stream, datagram = heard
+    assert stream == b"%d %s" % (len(datagram), datagram)
+
+
 # What goes wrong
 
 
@@ -527,6 +560,7 @@ async def test_a_missing_certificate_file_is_the_operators_to_mend(secure: Recei
         ({"url": "relp://h", "framing": "lf"}, "FRAMING: it belongs to tcp:// and tls://"),
         ({"url": "udp://h", "settle": "2s"}, "SETTLE: it belongs to tcp:// and tls://"),
         ({"settle": "2m"}, "less than or equal to 60"),
+        ({"settle": "30s"}, "SETTLE: has to be shorter than TIMEOUT"),
         ({"severity": "404=loud"}, "'404=loud' is no row"),
         ({"rfc": "3164", "app_name": "a:b"}, "APP_NAME: as a TAG"),
         ({"rfc": "3164", "app_name": "a" * 33}, "APP_NAME: as a TAG"),

@@ -106,7 +106,7 @@ async def connect(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[...
     sinks = []
 
     async def begin(peer: DeafPeer, **settings: Any) -> tuple[SyslogSink, Stream]:
-        chosen = {"max_message_bytes": 1 << 20, **peer.settings, **settings}
+        chosen = {"max_message_bytes": 1 << 20, "timeout": 2 * LONG, **peer.settings, **settings}
         sink = SyslogSink(SyslogSettings.model_validate(chosen), SinkContext("soc", "journal"))
         sinks.append(sink)
         await sink.open()
