@@ -19,7 +19,7 @@ import trustme
 from forwarder.errors import Misconfigured, Refused, Retryable
 from forwarder.sinks.base import SinkContext
 from forwarder.sinks.syslog import SyslogSettings, SyslogSink
-from forwarder.sinks.syslog.sink import FIRST_DOUBT
+from forwarder.sinks.syslog.dial import FIRST_DOUBT
 from forwarder.sinks.syslog.stream import Stream
 from tests.sinks.contract import SinkContract, make_items
 from tests.sinks.syslog_grammar import Parsed
@@ -38,13 +38,13 @@ KERNEL = "best effort: received by the peer's kernel and the connection lived on
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Doubt a new connection for a moment only: the loopback is quick, and there are many tests."""
-    monkeypatch.setattr("forwarder.sinks.syslog.sink.FIRST_DOUBT", 0.02)
+    monkeypatch.setattr("forwarder.sinks.syslog.dial.FIRST_DOUBT", 0.02)
 
 
 @pytest.fixture
 def patient(brief: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Doubt it as long as a daemon does."""
-    monkeypatch.setattr("forwarder.sinks.syslog.sink.FIRST_DOUBT", FIRST_DOUBT)
+    monkeypatch.setattr("forwarder.sinks.syslog.dial.FIRST_DOUBT", FIRST_DOUBT)
 
 
 class TestSyslogOverTcp(SinkContract):

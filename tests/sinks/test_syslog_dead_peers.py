@@ -101,7 +101,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
 @pytest_asyncio.fixture
 async def connect(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
     """Open a sink to a peer."""
-    monkeypatch.setattr("forwarder.sinks.syslog.sink.FIRST_DOUBT", 0.02)
+    monkeypatch.setattr("forwarder.sinks.syslog.dial.FIRST_DOUBT", 0.02)
     monkeypatch.setattr("forwarder.sinks.syslog.wire._FAREWELL", 0.2)
     sinks = []
 

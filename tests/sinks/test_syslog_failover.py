@@ -50,7 +50,7 @@ def test_the_first_is_looked_at_once_an_interval_while_another_is_in_use() -> No
 
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("forwarder.sinks.syslog.sink.FIRST_DOUBT", 0.02)
+    monkeypatch.setattr("forwarder.sinks.syslog.dial.FIRST_DOUBT", 0.02)
 
 
 @pytest_asyncio.fixture
@@ -200,7 +200,7 @@ async def test_closing_ends_a_look_at_the_first(
     sink = make_sink(*pair, fall_back_interval=0.001)
     await sink.open()
     await first.mend()
-    monkeypatch.setattr("forwarder.sinks.syslog.sink.FIRST_DOUBT", 30)
+    monkeypatch.setattr("forwarder.sinks.syslog.dial.FIRST_DOUBT", 30)
     await asyncio.sleep(0.01)
     await sink.send(make_items(1))
     assert sink._look is not None

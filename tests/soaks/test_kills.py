@@ -1,6 +1,7 @@
 """Receivers that are killed while events are sent: what is missing in the end, ours beside rsyslog's own."""
 
 import asyncio
+import os
 import random
 import time
 from collections import Counter
@@ -75,7 +76,7 @@ class Ordeal:
         until_done: float = inf,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """Kill it `KILLS` times, each time after it took *at_least* more messages *of* one of these, in turn.
+        """Kill it `KILLS` times, each time after it took *at_least* new messages *of* one of these, in turn.
 
         One that has all *until_done* of its messages there is not waited for. *check* is called after each kill.
         """
@@ -90,8 +91,8 @@ class Ordeal:
             await asyncio.to_thread(self.receiver.start)
 
     async def _has_taken(self, name: str, more: int, until_done: float) -> None:
-        before, began = self.marks.look()[name].total(), time.monotonic()
-        while len(seen := self.marks.look()[name]) < until_done and seen.total() < before + more:
+        before, began = len(self.marks.look()[name]), time.monotonic()
+        while len(self.marks.look()[name]) < min(until_done, before + more):
             assert time.monotonic() < began + 120, self.receiver.said()[-2000:]
             await asyncio.sleep(0.01)
 
@@ -149,6 +150,10 @@ async def test_a_killed_receiver_of_relp_loses_nothing(ordeal: Ordeal, tls_files
     assert missing == 0
     assert repeated <= KILLS * WINDOW
     assert delivery.dead_letters == 0
+
+
+# On a machine that stands still for as long as the settle time, a comparison says nothing.
+beside_omfwd = pytest.mark.skipif("SYSLOG_KILLS" not in os.environ, reason="rsyslog is raced where SYSLOG_KILLS is set")
 
 
 class Relay:
@@ -244,6 +249,7 @@ async def race(ordeal: Ordeal, tls_files: dict[str, Path], tmp_path: Path) -> As
     await relay.stop()
 
 
+@beside_omfwd
 @pytest.mark.parametrize("transport", ["tcp", "tls"])
 async def test_at_the_rate_of_an_audit_log_ours_loses_no_more_than_omfwd(race: Race) -> None:
     async with race.delivery.running():
@@ -254,6 +260,7 @@ async def test_at_the_rate_of_an_audit_log_ours_loses_no_more_than_omfwd(race: R
         await race.finish("100 events/s")
 
 
+@beside_omfwd
 @pytest.mark.parametrize("transport", ["tcp", "tls"])
 async def test_at_full_speed_ours_loses_no_more_than_omfwd(race: Race) -> None:
     """Both have a backlog that they send as fast as they can when the receiver comes up."""

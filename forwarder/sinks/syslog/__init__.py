@@ -13,6 +13,7 @@ stream.py       messages over a connection without acknowledgements
 datagrams.py    messages over UDP
 relp_frames.py  RELP's frames, pure
 relp.py         a RELP session: a window of unacknowledged messages
+dial.py         from a URL to an open way to its receiver
 failover.py     which of several receivers is next
 sink.py         the sink
 """

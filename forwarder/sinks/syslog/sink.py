@@ -4,41 +4,23 @@ import asyncio
 import socket
 from collections import Counter
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
-from urllib.parse import urlsplit
+from typing import ClassVar
 
 from forwarder.errors import Failure, Misconfigured, Refused, Retryable
-from forwarder.sinks.base import Item, Sink, SinkContext, tls_fault
-from forwarder.sinks.syslog.datagrams import Datagrams
+from forwarder.sinks.base import Item, Sink, SinkContext
+from forwarder.sinks.syslog.dial import Line, dial
 from forwarder.sinks.syslog.failover import Failover
 from forwarder.sinks.syslog.message import HOSTNAME_LENGTH, Header, header_field, write_message
-from forwarder.sinks.syslog.relp import RelpSession, Unfinished
-from forwarder.sinks.syslog.settings import WINDOW, SyslogSettings
+from forwarder.sinks.syslog.relp import Unfinished
+from forwarder.sinks.syslog.settings import SyslogSettings
 from forwarder.sinks.syslog.shrinking import shrink
-from forwarder.sinks.syslog.stream import IN_FLIGHT, Stream
-from forwarder.sinks.syslog.wire import UNWELCOME, Wire
-
-FIRST_DOUBT = 0.25
-"""Seconds that a new connection has to live before it is used.
-
-A TLS 1.3 peer refuses our certificate only after the handshake has ended on our side, and a balancer without a
-receiver behind it accepts before it hangs up: what is written in that time is lost without a trace. RELP needs no
-doubt, for its receiver answers.
-"""
+from forwarder.sinks.syslog.stream import IN_FLIGHT
 
 _PROMISES = {
     "udp": "best effort",
     "tcp": "best effort: received by the peer's kernel and the connection lived on for a settle time",
     "relp": "in the receiver's queue",
 }
-
-
-class _Line(Protocol):
-    """An open way to a receiver."""
-
-    async def send(self, messages: Sequence[bytes]) -> None: ...
-
-    async def close(self) -> None: ...
 
 
 class SyslogSink(Sink[SyslogSettings]):
@@ -60,10 +42,10 @@ class SyslogSink(Sink[SyslogSettings]):
             tabs=settings.format.startswith("leef"),
         )
         self._failover = Failover(len(settings.url), settings.fall_back_interval)
-        self._line: _Line | None = None
+        self._line: Line | None = None
         self._at = 0
-        self._users: Counter[_Line] = Counter()
-        self._look: asyncio.Task[_Line | None] | None = None
+        self._users: Counter[Line] = Counter()
+        self._look: asyncio.Task[Line | None] | None = None
         self._ahead: set[int] = set()
         """RELP: what the receiver acknowledged beyond something that it did not; it is not sent again."""
 
@@ -90,7 +72,7 @@ class SyslogSink(Sink[SyslogSettings]):
         for at in order:
             try:
                 async with asyncio.timeout(self.settings.timeout / len(order) if len(order) > 1 else None):
-                    self._line = await self._dial(at)
+                    self._line = await dial(self.settings, at)
             except TimeoutError:
                 failures.append(Retryable(f"no answer from {self.settings.url[at]}", kind="timeout"))
             except (Retryable, Misconfigured) as failure:
@@ -154,7 +136,7 @@ class SyslogSink(Sink[SyslogSettings]):
             messages.append(message)
         return messages, None
 
-    async def _deliver(self, line: _Line, batch: Sequence[Item], messages: Sequence[bytes]) -> None:
+    async def _deliver(self, line: Line, batch: Sequence[Item], messages: Sequence[bytes]) -> None:
         """Send what the receiver does not have yet.
 
         :raises Retryable: with how many from the beginning are in
@@ -193,61 +175,12 @@ class SyslogSink(Sink[SyslogSettings]):
                     del self._users[old]
                     await old.close()
 
-    async def _look_at_the_first(self) -> _Line | None:
+    async def _look_at_the_first(self) -> Line | None:
         try:
             async with asyncio.timeout(self.settings.timeout):
-                return await self._dial(0)
+                return await dial(self.settings, 0)
         except (TimeoutError, Retryable, Misconfigured):
             return None  # it is not well; the one in use goes on, and the next look is due after the interval
-
-    async def _dial(self, at: int) -> _Line:
-        """Connect to one receiver.
-
-        :raises Retryable: it is not there, or hung up
-        :raises Misconfigured: it cannot be trusted, minds our certificate, or speaks something else
-        """
-        url = self.settings.url[at]
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or 0
-        try:
-            if parts.scheme == "udp":
-                return await Datagrams.connect(host, port)
-            if parts.scheme in {"relp", "relp+tls"}:
-                return await self._session(host, port)
-            return await self._stream(host, port)
-        except OSError as error:
-            fault = tls_fault(error)
-            if fault is not None:
-                raise Misconfigured(f"{url}: {fault}") from error
-            raise Retryable(f"no connection to {url}: {error or type(error).__name__}", kind="connection") from error
-
-    async def _session(self, host: str, port: int) -> RelpSession:
-        session = RelpSession(WINDOW)
-        try:
-            await self._connect(session, host, port)
-            await session.open()
-        except BaseException:
-            await session.abort()
-            raise
-        return session
-
-    async def _stream(self, host: str, port: int) -> Stream:
-        stream = Stream(self.settings.framing, self.settings.settle)
-        started = self._now()
-        try:
-            await self._connect(stream, host, port)
-            handshake = self._now() - started
-            await stream.outlive(FIRST_DOUBT + 2 * handshake, unanswered=False, hint=UNWELCOME)
-        except BaseException:
-            await stream.abort()
-            raise
-        return stream
-
-    async def _connect(self, wire: Wire, host: str, port: int) -> None:
-        context = self.settings.tls_context() if self.settings.has_tls else None
-        await wire.connect(host, port)
-        if context is not None:
-            await wire.start_tls(context, self.settings.tls_server_name or host)
 
     @staticmethod
     def _now() -> float:
