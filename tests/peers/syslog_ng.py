@@ -16,7 +16,12 @@ from tests.peers.rsyslog import ServerTls
 Source = Literal["syslog", "network"]
 """``syslog()`` takes RFC 5424 with octet counting, ``network()`` lines of RFC 3164."""
 
-_PACKAGES = ("syslog-ng-core", "libivykis0", "libnet1", "libjson-c5", "libpcre3", "libwrap0", "libnsl2", "libtirpc3")
+_PACKAGES = (
+    *("syslog-ng-core", "libivykis0", "libnet1", "libjson-c5", "libpcre3", "libwrap0", "libnsl2", "libtirpc3"),
+    # What those need in turn, and a bare machine may not have.
+    *("libglib2.0-0", "libcap2", "libssl3", "libgssapi-krb5-2", "libkrb5-3", "libk5crypto3", "libkrb5support0"),
+    *("libkeyutils1", "libcom-err2"),
+)
 _MACROS = ("PRI", "HOST", "PROGRAM", "PID", "MSGID", "MSG", "ISODATE")
 
 
@@ -103,7 +108,7 @@ class SyslogNg:
 
 def find_syslog_ng() -> Path:
     """Give the directory that syslog-ng is unpacked in; skip where it cannot be had."""
-    root = unpacked("syslog-ng", _PACKAGES)
+    root = unpacked("syslog-ng-3", _PACKAGES)
     if not (root / "usr" / "sbin" / "syslog-ng").exists():
         unavailable(f"no syslog-ng below {root}")
     return root
