@@ -129,9 +129,9 @@ class SyslogSettings(TlsSettings, SinkSettings):
         if self.scheme not in _WITH_TLS:
             self.forbid_tls_settings("the URL is not tls:// or relp+tls://")
         if self.scheme not in _STREAMS:
-            for field, why in (("framing", "each message has its own frame"), ("settle", "it has no settle time")):
+            for field in ("framing", "settle"):
                 if field in self.model_fields_set:
-                    raise ValueError(f"{field.upper()}: it belongs to tcp:// and tls://; of {self.scheme}:// {why}")
+                    raise ValueError(f"{field.upper()}: it belongs to tcp:// and tls:// alone; remove it")
         if self.scheme in _STREAMS and self.settle >= self.timeout:
             raise ValueError("SETTLE: has to be shorter than TIMEOUT, or no batch would ever count as delivered")
         if self.rfc == "3164" and not re.fullmatch(rf"[A-Za-z0-9_./-]{{1,{TAG_LENGTH}}}", self.app_name):
