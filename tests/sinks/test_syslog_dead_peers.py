@@ -106,7 +106,7 @@ async def connect(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[...
     sinks = []
 
     async def begin(peer: DeafPeer, **settings: Any) -> tuple[SyslogSink, Stream]:
-        chosen = {"max_message_bytes": 1 << 20, "timeout": 2 * LONG, **peer.settings, **settings}
+        chosen = {"max_message_bytes": 1 << 20, **peer.settings, **settings}
         sink = SyslogSink(SyslogSettings.model_validate(chosen), SinkContext("soc", "journal"))
         sinks.append(sink)
         await sink.open()
@@ -156,6 +156,7 @@ async def test_batches_settle_side_by_side(start: Start, connect: Callable[..., 
     peer = start()
     sink, stream = await connect(peer, settle=LONG)
     assert sink.max_in_flight == IN_FLIGHT
+    assert sink.longest_send == sink.settings.timeout + LONG
     sends = [asyncio.ensure_future(sink.send(make_items(2, first=2 * n + 1))) for n in range(IN_FLIGHT)]
     await until(lambda: stream.settling == IN_FLIGHT)
     assert not any(send.done() for send in sends)

@@ -87,6 +87,8 @@ async def test_the_next_is_taken_when_the_first_is_away_and_status_says_which(pa
     assert sink.destination == f"tcp://127.0.0.1:{first.port}, tcp://127.0.0.1:{second.port}"
     await sink.open()
     assert sink.destination == f"tcp://127.0.0.1:{second.port}"
+    [warning] = sink.warnings
+    assert warning.startswith(f"{sink.destination} stands in: no connection to tcp://127.0.0.1:{first.port}")
     await sink.send(make_items(3))
     await sink.close()
     await until(second, 3)
@@ -134,6 +136,7 @@ async def test_a_first_that_fails_in_use_is_not_chosen_at_once_again(pair: tuple
     await sink.close()
     await sink.open()
     assert sink.destination == f"tcp://127.0.0.1:{second.port}"
+    assert sink.warnings == (f"{sink.destination} stands in: tcp://127.0.0.1:{first.port} failed while it was in use",)
     await sink.send(make_items(2))
     await sink.close()
     await until(second, 2)

@@ -132,8 +132,6 @@ class SyslogSettings(TlsSettings, SinkSettings):
             for field in ("framing", "settle"):
                 if field in self.model_fields_set:
                     raise ValueError(f"{field.upper()}: it belongs to tcp:// and tls:// alone; remove it")
-        if self.scheme in _STREAMS and self.settle >= self.timeout:
-            raise ValueError("SETTLE: has to be shorter than TIMEOUT, or no batch would ever count as delivered")
         if self.rfc == "3164" and not re.fullmatch(rf"[A-Za-z0-9_./-]{{1,{TAG_LENGTH}}}", self.app_name):
             raise ValueError(f"APP_NAME: as a TAG of RFC 3164, 1 to {TAG_LENGTH} letters, digits and _./- alone")
         if self.rfc == "3164" and "byte_order_mark" in self.model_fields_set and self.byte_order_mark:

@@ -46,6 +46,7 @@ class SyslogSink(Sink[SyslogSettings]):
         self._at = 0
         self._users: Counter[Line] = Counter()
         self._look: asyncio.Task[Line | None] | None = None
+        self._warnings: tuple[str, ...] = ()
         self._ahead: set[int] = set()
         """RELP: what the receiver acknowledged beyond something that it did not; it is not sent again."""
 
@@ -53,6 +54,16 @@ class SyslogSink(Sink[SyslogSettings]):
     def max_in_flight(self) -> int:
         """Batches settle side by side over TCP and TLS; RELP has one, so that a crash repeats at most a window."""
         return IN_FLIGHT if self.settings.scheme in {"tcp", "tls"} else 1
+
+    @property
+    def longest_send(self) -> float:
+        """The time-out is the peer's; the settle time comes on top."""
+        return self.settings.timeout + (self.settings.settle if self.settings.scheme in {"tcp", "tls"} else 0.0)
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """That another receiver than the first is in use, and why."""
+        return self._warnings
 
     @property
     def promise(self) -> str:
@@ -67,6 +78,7 @@ class SyslogSink(Sink[SyslogSettings]):
     async def open(self) -> None:
         """Connect to the first receiver that can be had, and see the connection live for a moment."""
         await self.close()
+        self._warnings = ()
         failures: list[Failure] = []
         order = self._failover.order(self._now())
         for at in order:
@@ -80,6 +92,9 @@ class SyslogSink(Sink[SyslogSettings]):
             else:
                 self._at = at
                 self._failover.chosen(self._now())
+                if at:
+                    why = _all_of(failures).reason if failures else f"{self.settings.url[0]} failed while it was in use"
+                    self._warnings = (f"{self.settings.url[at]} stands in: {why}",)
                 return
         raise _all_of(failures)
 
