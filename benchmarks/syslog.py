@@ -6,7 +6,9 @@ stops when the receiver has written the last of them. The ratio is that of ours 
 
 import argparse
 import asyncio
+import multiprocessing
 import os
+import resource
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +34,15 @@ PATIENCE = 300.0
 
 
 @dataclass(frozen=True)
+class Run:
+    """One run: messages that arrived, seconds by the wall, seconds of the sender's processor time."""
+
+    arrived: int
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True)
 class Load:
     """What everybody sends."""
 
@@ -52,16 +63,22 @@ def main() -> None:
         folder = Path(name)
         load = _load(options.events, folder)
         size = median(map(len, load.messages))
-        print(f"{options.events:,} messages of {size:.0f} bytes, median of {options.runs} runs, events/s", flush=True)
+        print(f"{options.events:,} messages of {size:.0f} bytes, median of {options.runs} runs:", end=" ")
+        print("events/s by the wall, and for each second of the sender's processor time", flush=True)
         for transport in ("udp", "tcp", "tls", "relp", "relp+tls"):
-            rates = {
-                sender: median(_rate(folder, transport, load, send) for _ in range(options.runs))
+            runs = {
+                sender: [_run(folder, transport, load, send) for _ in range(options.runs)]
                 for sender, send in SENDERS.items()
                 if transport in SUPPORTED[sender]
             }
-            best = max((rate for sender, rate in rates.items() if sender != "ours"), default=0.0)
-            told = ", ".join(f"{sender} {rate:,.0f}" for sender, rate in rates.items())
-            print(f"  {transport:<9}{told}; ours / best other {rates['ours'] / best:.2f}", flush=True)
+            wall = {sender: median(run.arrived / run.wall for run in found) for sender, found in runs.items()}
+            core = {sender: median(load.events / run.cpu for run in found) for sender, found in runs.items()}
+            told = ", ".join(f"{sender} {wall[sender]:,.0f} ({core[sender]:,.0f})" for sender in runs)
+            print(f"  {transport:<9}{told}; ours / best other {_ratio(wall):.2f} ({_ratio(core):.2f})", flush=True)
+
+
+def _ratio(rates: dict[str, float]) -> float:
+    return rates["ours"] / max(rate for sender, rate in rates.items() if sender != "ours")
 
 
 def _load(events: int, folder: Path) -> Load:
@@ -102,16 +119,21 @@ def _receiver(folder: Path, transport: Any) -> Iterator[tuple[Rsyslog, dict[str,
             receiver.stop()
 
 
-def _rate(folder: Path, transport: str, load: Load, send: Callable[..., None]) -> float:
-    """Events a second from the start of the sender until the receiver has written them; UDP counts what arrived."""
-    with _receiver(folder, transport) as (receiver, files):
-        with ThreadPoolExecutor(1) as watcher:
-            watching = watcher.submit(_watch, receiver, load.events)
-            began = time.monotonic()
-            with _on(SENDER_CORE):
-                send(receiver, files, load, lambda: watching.result()[0])
-            arrived, ended = watching.result()
-        return arrived / (ended - began)
+def _run(folder: Path, transport: str, load: Load, send: Callable[..., None]) -> Run:
+    """From the start of the sender until the receiver has written everything; UDP counts what arrived."""
+    with _receiver(folder, transport) as (receiver, files), ThreadPoolExecutor(1) as watcher:
+        watching = watcher.submit(_watch, receiver, load.events)
+        before, began = _cpu(), time.monotonic()
+        with _on(SENDER_CORE):
+            send(receiver, files, load, lambda: watching.result()[0])
+        arrived, ended = watching.result()
+        return Run(arrived, ended - began, _cpu() - before)
+
+
+def _cpu() -> float:
+    """Processor seconds of every child that has ended: the senders are children, and the receiver still runs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _watch(receiver: Rsyslog, events: int) -> tuple[int, float]:
@@ -148,7 +170,12 @@ def _ours(receiver: Rsyslog, files: dict[str, Path], load: Load, _arrived: Calla
         async with delivery.running():
             await delivery.all_acknowledged()
 
-    asyncio.run(deliver())
+    # As the others, a process of its own, whose processor time can be told.
+    child = multiprocessing.get_context("fork").Process(target=lambda: asyncio.run(deliver()))
+    child.start()
+    child.join()
+    if child.exitcode != 0:
+        raise SystemExit(f"ours ended with {child.exitcode}")
 
 
 def _logger(receiver: Rsyslog, _files: dict[str, Path], load: Load, _arrived: Callable[[], int]) -> None:
