@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("tests.sinks.contract")
+
+# How long an example takes says something about the machine, and nothing about us.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 _DESCRIPTORS = Path("/proc/self/fd")
 

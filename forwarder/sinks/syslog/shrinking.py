@@ -7,7 +7,8 @@ them than it takes:
 1. values among the request's parameters, the context, and attributes that are new;
 2. values of the structured data, whose originals stand in the text;
 3. any other long value (a path of megabytes), but the event's id;
-4. whole objects of parameters, where it is their number that is too much.
+4. whole objects of parameters, where it is their number that is too much;
+5. any other object or list, the innermost first: one that stands where a text belongs may be of any size.
 """
 
 import hashlib
@@ -62,7 +63,13 @@ def shrink(item: Item, header: Header, longest: int, form: str) -> bytes | None:
     message = compose(item, header, data, body.text())
     excess = len(message) - longest
     in_data = _shrink_data(data) if header.rfc == "5424" else iter(())
-    for stage in (body.values(_WORTH_IT, in_bags=True), in_data, body.values(_LONG, in_bags=False), body.bags()):
+    for stage in (
+        body.values(_WORTH_IT, in_bags=True),
+        in_data,
+        body.values(_LONG, in_bags=False),
+        body.bags(),
+        body.rest(),
+    ):
         for saved in stage:
             excess -= saved
             if excess > 0:
@@ -102,6 +109,10 @@ class _Body(ABC):
         """Replace whole objects of parameters, the longest first."""
         return iter(())
 
+    def rest(self) -> Iterator[int]:
+        """Replace any other object or list that is long, the innermost first."""
+        return iter(())
+
 
 class _Json(_Body):
     def __init__(self, body: bytes) -> None:
@@ -118,6 +129,12 @@ class _Json(_Body):
     def bags(self) -> Iterator[int]:
         found = [(_size(holder[key]), holder, key) for holder, key in _bags(self._tree)]
         yield from map(_replace, sorted((bag for bag in found if bag[0] > _WORTH_IT), key=_first, reverse=True))
+
+    def rest(self) -> Iterator[int]:
+        for holder, key in _containers(self._tree):
+            size = _size(holder[key])
+            if size > _LONG:
+                yield _replace((size, holder, key))
 
 
 class _Pairs(_Body):
@@ -170,6 +187,14 @@ def _bags(tree: Any) -> Iterator[tuple[Any, Any]]:
                 yield tree, key
             else:
                 yield from _bags(value)
+
+
+def _containers(tree: Any) -> Iterator[tuple[Any, Any]]:
+    """Walk over every object and list, the innermost first."""
+    for key, value in _entries(tree):
+        if isinstance(value, dict | list):
+            yield from _containers(value)
+            yield tree, key
 
 
 def _entries(tree: Any) -> list[tuple[Any, Any]]:
