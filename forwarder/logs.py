@@ -51,9 +51,8 @@ EVENTS: dict[str, str] = {
     "sink.position_taken": "The destination itself remembers events that the journal had not noted as "
     "delivered; they "
     "are not sent again.",
-    "sink.ahead_of_journal": "The destination remembers more than this journal has given out: the journal was "
-    "put back "
-    "from a backup. Delivery goes on with what is new.",
+    "sink.ahead_of_journal": "The destination remembers more than this journal has given out, or still knows: the "
+    "journal was put back from a backup. Delivery goes on; what the destination finds that it has is not sent again.",
     "sink.warning": "The destination works, and `reason` says what about it ought to be otherwise; said once.",
     "sink.left_unanswered": "The stop ended sends that had no answer yet; the next run may repeat so many events.",
     "sink.commit_waits": "The cursor cannot be written since the journal's disk is full; delivery goes on when there "

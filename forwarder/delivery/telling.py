@@ -47,10 +47,10 @@ class Telling:
                 self._log.warning("sink.warning", reason=reason)
         self._warned = {*self._warned, *warnings}
 
-    def position_taken(self, position: int, cursor: int, events: int) -> None:
-        """Say that the destination itself remembered more than the journal."""
-        if position > cursor:
-            self._log.warning("sink.ahead_of_journal", position=position, cursor=cursor, events=events)
+    def position_taken(self, position: int, known: int, events: int) -> None:
+        """Say that the destination itself remembered more than the journal, whose last event up to there is *known*."""
+        if position > known:
+            self._log.warning("sink.ahead_of_journal", position=position, known=known, events=events)
         elif events:
             self._log.info("sink.position_taken", position=position, events=events)
         self._delivered.inc(events)

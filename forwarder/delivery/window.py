@@ -33,6 +33,10 @@ class Window:
         """The event with this number, which the cursor has not passed."""
         return self._open[seq]
 
+    def known_up_to(self, seq: int) -> int:
+        """The greatest number up to *seq* of an event that was read, or the cursor where that is greater."""
+        return max((one for one in self._open if one <= seq), default=self.cursor)
+
     def settle(self, seqs: Iterable[int]) -> None:
         """Note that nothing is left to do about these."""
         self._settled.update(seqs)

@@ -9,8 +9,10 @@ At most ``max_in_flight`` batches are sent beyond the cursor that the journal ha
 state is made in :meth:`DeliveryWorker.run`: a worker that failed can be run again.
 """
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from forwarder.clock import Clock
 from forwarder.delivery.attempt import attempt, close, fault
@@ -25,6 +27,8 @@ from forwarder.journal import DeadLetter, Journal, StoredEvent
 from forwarder.metrics import Metrics
 from forwarder.pulse import Pulse, Stopping
 from forwarder.sinks.base import Item, Sink
+
+T = TypeVar("T")
 
 IDLE = 60.0
 """Longest wait for something to do, in seconds; a release or an answer ends it at once."""
@@ -92,6 +96,7 @@ class DeliveryWorker:
             return
         self._committed = cursor
         self._window = Window(cursor)
+        self._later: list[StoredEvent] = []
         self._courier.begin(self._window, may_repeat=self._interrupted)
         self._interrupted = True  # until this run ends well
         try:
@@ -109,7 +114,7 @@ class DeliveryWorker:
     async def _session(self, pulse: Pulse) -> Failure | None:
         """Open the sink and deliver until it fails or all stop; returns what failed."""
         try:
-            await self._reconcile(await self._open(pulse), pulse)
+            await self._reconcile(await self._opening(self._sink.open, "open", pulse), pulse)
         except Stopping:
             return None
         except (Retryable, Misconfigured) as failure:
@@ -122,27 +127,31 @@ class DeliveryWorker:
         self._telling.healed(self.health.opened(nothing_to_send=self._courier.idle))
         return await self._deliver(pulse)
 
-    async def _open(self, pulse: Pulse) -> int | None:
-        """Open the sink.
+    async def _opening(self, call: Callable[[], Awaitable[T]], act: str, pulse: Pulse) -> T:
+        """Make a *call* of the sink that belongs to opening it.
 
+        :raises Failure: it failed
         :raises Stopping: a stop cut that short
         """
-        timeout = self._sink.settings.timeout
         try:
-            return await pulse.unless_stopped(attempt(self._sink.open, timeout, self._telling, "open"))
+            return await pulse.unless_stopped(attempt(call, self._sink.settings.timeout, self._telling, act))
         except Refused as failure:  # an opening has no event to refuse
-            self._telling.faulty(failure, "open")
+            self._telling.faulty(failure, act)
             raise fault(failure) from failure
 
     async def _reconcile(self, position: int | None, pulse: Pulse) -> None:
         """Take the position that the destination itself remembers, as far as the journal has released events.
 
-        Only what is there now is passed over. A position beyond that means that the journal was rolled back; whatever
-        is released later is new to the destination, and is sent.
+        Only what is there now is passed over. A position that the journal has not given out, or no longer knows, means
+        that the journal was rolled back: the sink hears of it, and whatever is released later is sent.
+
+        :raises Failure: the sink could not take the news in
+        :raises Stopping: a stop cut that short
         """
         if position is None:
             return
         self._courier.trust_position()
+        last = self._window.known_up_to(position)
         known = [item.seq for item in self._courier.drop_until(position)]
         self._window.settle(known)
         events = len(known)
@@ -150,14 +159,21 @@ class DeliveryWorker:
             for one in read:
                 self._window.add(one)
             known = [one.seq for one in read if one.seq <= position]
+            last = max(known, default=last)
             events += len(known)
             self._window.settle(known)
-            self._sort([one for one in read if one.seq > position])
+            # Not looked at before the sink knows of a rollback: the cursor could pass the evidence of it.
+            self._later = [one for one in read if one.seq > position]
             pulse.beat()
             if await self._commit(pulse):
                 return
-        self._telling.position_taken(position, self._window.last_read, events)
-        await self._commit(pulse)
+        self._telling.position_taken(position, last, events)
+        if await self._commit(pulse):
+            return
+        if position > last:
+            await self._opening(partial(self._sink.rolled_back, last), "rolled_back", pulse)
+        later, self._later = self._later, []
+        self._sort(later)
 
     async def _deliver(self, pulse: Pulse) -> Failure | None:
         """Keep the sink busy until a send fails or all stop."""

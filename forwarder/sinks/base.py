@@ -2,7 +2,8 @@
 
 A sink is opened, sends batches, and is closed:
 
-- :meth:`Sink.open` connects. It may return the sequence number that the destination itself remembers to have.
+- :meth:`Sink.open` connects. It may return the sequence number that the destination itself remembers to have. Where
+  the journal does not know that number (it was put back from a backup), :meth:`Sink.rolled_back` follows.
 - :meth:`Sink.send` returns when the destination has acknowledged **all** of the batch, or raises
 
   - ``Retryable(reason, accepted=n)``: the first *n* are in, the rest must be sent again. ``unanswered=True`` where the
@@ -188,6 +189,14 @@ class Sink(ABC, Generic[SettingsT]):
         A sink whose opening disturbs nobody leaves this as it is. :meth:`close` follows.
         """
         await self.open()
+
+    async def rolled_back(self, known: int) -> None:
+        """Hear that the journal knows nothing of what it gave out after sequence number *known*.
+
+        Called after an :meth:`open` that returned a greater number. What was given out in between comes again, under
+        new numbers; a sink that can tell what it has already leaves that out of what it sends from then on, and says
+        that it was accepted. Others take it again.
+        """
 
     @abstractmethod
     async def send(self, batch: Sequence[Item]) -> None:

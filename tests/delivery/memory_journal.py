@@ -51,7 +51,7 @@ class MemoryJournal:
         self.reads += 1
         found: list[StoredEvent] = []
         size = 0
-        for stored in self.events[after : after + max_events]:
+        for stored in [one for one in self.events if one.seq > after][:max_events]:
             size += len(stored.body)
             if found and size > max_bytes:
                 break

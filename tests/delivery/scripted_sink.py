@@ -14,7 +14,7 @@ What the exception says was accepted is taken.
 
 
 class ScriptedSink(Sink[SinkSettings]):
-    """Asks *script* before each send, and *opening* before each open."""
+    """Asks *script* before each send, *opening* before each open, *rollback* when it hears of one."""
 
     kind = "scripted"
     settings_model = SinkSettings
@@ -25,11 +25,14 @@ class ScriptedSink(Sink[SinkSettings]):
         *,
         settings: SinkSettings | None = None,
         opening: Callable[[], BaseException | float | int | None] = lambda: None,
+        rollback: Callable[[], BaseException | None] = lambda: None,
         width: int = 1,
     ) -> None:
         super().__init__(settings or SinkSettings(batch_max_events=10), SinkContext("scripted", "memory"))
         self.script = script
         self.opening = opening
+        self.rollback = rollback
+        self.rollbacks: list[int] = []
         self.width = width
         self.groans = False
         self.unsafe: tuple[str, ...] = ()
@@ -60,6 +63,13 @@ class ScriptedSink(Sink[SinkSettings]):
     @property
     def destination(self) -> str:
         return "this test"
+
+    async def rolled_back(self, known: int) -> None:
+        assert self.is_open
+        self.rollbacks.append(known)
+        found = self.rollback()
+        if found is not None:
+            raise found
 
     async def open(self) -> int | None:
         assert not self.is_open, "the worker closes before it opens again"

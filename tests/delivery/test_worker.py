@@ -455,6 +455,61 @@ async def test_a_position_beyond_the_journal_is_told_and_hides_nothing_that_come
         await rig.until_at(8)
     assert sink.taken == [6, 7, 8]
     assert [line["position"] for line in lines if line["event"] == "sink.ahead_of_journal"] == [1000]
+    assert sink.rollbacks == [5]
+
+
+async def test_a_position_that_the_journal_no_longer_knows_is_a_rollback(rig: Rig) -> None:
+    """A journal from a backup that has gone on since: its new numbers are greater than what was given out before."""
+    rig.journal.release(20)
+    del rig.journal.events[5:15]
+    sink = ScriptedSink(opening=lambda: 12)
+    with structlog.testing.capture_logs() as lines:
+        rig.start(sink)
+        await rig.until_at(20)
+    assert sink.taken == list(range(16, 21))
+    assert sink.rollbacks == [5]
+    assert [line["known"] for line in lines if line["event"] == "sink.ahead_of_journal"] == [5]
+
+
+async def test_nothing_moves_past_a_rollback_that_the_sink_could_not_take_in(rig: Rig) -> None:
+    """Not even the cursor over events that the filters leave out: the position would look known from then on."""
+    rig.journal.release(5)
+    rig.journal.release(15, path="/left/out")
+    rig.journal.release(1)
+    del rig.journal.events[5:10]
+    cursors: list[int] = []
+
+    def fail_twice() -> BaseException | None:
+        cursors.append(rig.journal.cursors["scripted"])
+        return Retryable("not now") if len(cursors) < 3 else None
+
+    settings = SinkSettings(batch_max_events=10, exclude=["/left/out"])
+    sink = ScriptedSink(opening=lambda: 7, rollback=fail_twice, settings=settings)
+    rig.start(sink)
+    await rig.until_at(21)
+    assert cursors == [5, 5, 5]
+    assert sink.rollbacks == [5, 5, 5]
+    assert sink.taken == [21]
+
+
+async def test_a_refused_rollback_is_a_fault_of_the_sink(rig: Rig) -> None:
+    rig.journal.release(5)
+    refusal = Scripted(Refused("what?"), None)
+    sink = ScriptedSink(opening=lambda: 7, rollback=lambda: refusal(()))
+    with structlog.testing.capture_logs() as lines:
+        rig.start(sink)
+        await rig.until(lambda: len(sink.rollbacks) == 2)
+    assert [line["act"] for line in lines if line["event"] == "sink.faulty"] == ["rolled_back"]
+
+
+async def test_a_position_within_what_is_known_is_no_rollback(rig: Rig) -> None:
+    rig.journal.release(30)
+    rig.journal.cursors["scripted"] = 10
+    sink = ScriptedSink(opening=lambda: 25)
+    rig.start(sink)
+    await rig.until_at(30)
+    assert sink.rollbacks == []
+    assert sink.taken == list(range(26, 31))
 
 
 async def test_a_position_after_an_unanswered_send_spares_the_repetition(rig: Rig) -> None:
