@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.peers import CACHE, PeerProcess, accepts, free_port, unavailable
 from tests.peers.kafka_reader import Record, read_topic, reader
+from tests.peers.proxy import Proxy
 
 _admin: Any = importlib.import_module("confluent_kafka.admin")  # its types do not export what it offers
 USER, PASSWORD = "alice", "alice-has-a-secret"
@@ -30,7 +32,7 @@ _FILES = Path(__file__).parent / "kafka_broker"
 _CLUSTER = "4L6g3nShT-eMCtK--X86sw"
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _settled = itertools.count(1)
-_LISTENERS = ("plain", "login", "tls", "controller")
+_LISTENERS = ("plain", "behind", "proxy", "login", "tls", "controller")
 
 
 def kafka_jars() -> Path:
@@ -96,6 +98,10 @@ class KafkaBroker:
         """``host:port`` of one of the listeners."""
         return f"127.0.0.1:{self._ports[listener]}"
 
+    def proxy(self) -> Proxy:
+        """A proxy before it, not started yet; :meth:`address` of ``proxy`` is reached through it alone."""
+        return Proxy(self._ports["proxy"], self._ports["behind"])
+
     # Its life
 
     def start(self) -> None:
@@ -142,6 +148,11 @@ class KafkaBroker:
         self._administer("create_topics", _admin.NewTopic(name, partitions, 1, config=settings))
         self._wait_until_leading(name)
 
+    def create_topics(self, name: str, *, partitions: int = 3, **config: str) -> None:
+        """Create a topic and that of the positions in it."""
+        self.create_topic(name, partitions=partitions, **config)
+        self.create_topic(f"{name}.checkpoint", partitions=1, cleanup_policy="compact")
+
     def delete_topic(self, name: str) -> None:
         """Delete a topic."""
         self._administer("delete_topics", name)
@@ -157,23 +168,46 @@ class KafkaBroker:
         self._administer("incremental_alter_configs", resource)
         self._settle()
 
-    def allow(self, operation: str, topic: str) -> None:
-        """Let :data:`USER` do *operation* (``WRITE``, ``DESCRIBE``, …) on *topic*."""
-        rule = _admin.AclBinding(
-            _admin.ResourceType.TOPIC,
-            topic,
-            _admin.ResourcePatternType.LITERAL,
-            f"User:{USER}",
-            "*",
-            _admin.AclOperation[operation],
-            _admin.AclPermissionType.ALLOW,
-        )
-        self._administer("create_acls", rule)
+    def describe_topic(self, name: str) -> dict[str, Any]:
+        """How many ``partitions`` a topic has, and its configuration."""
+        resource = _admin.ConfigResource(_admin.ConfigResource.Type.TOPIC, name)
+        client = self._client()
+        (answer,) = client.describe_configs([resource]).values()
+        with reader(self.address()) as consumer:
+            partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
+        return {"partitions": len(partitions), **{key: entry.value for key, entry in answer.result(20).items()}}
+
+    def allow(self, operation: str, name: str, *, kind: str = "TOPIC", pattern: str = "LITERAL") -> None:
+        """Let :data:`USER` do *operation* (``WRITE``, ``DESCRIBE``, …) on a topic, or another kind of thing."""
+        self._allow([(operation, name, kind, pattern)])
+
+    def allow_exactly_once(self, topic: str, *, but: str = "") -> None:
+        """Let :data:`USER` do what exactly-once takes, except for the right *but*, ``OPERATION name``."""
+        rights = [
+            ("WRITE", topic, "TOPIC", "LITERAL"),
+            ("READ", f"{topic}.checkpoint", "TOPIC", "LITERAL"),
+            ("WRITE", f"{topic}.checkpoint", "TOPIC", "LITERAL"),
+            ("WRITE", f"id-{topic}", "TRANSACTIONAL_ID", "LITERAL"),
+        ]
+        self._allow([right for right in rights if f"{right[0]} {right[1]}" != but])
+
+    def _allow(self, rights: Sequence[tuple[str, str, str, str]]) -> None:
+        for operation, name, kind, pattern in rights:
+            rule = _admin.AclBinding(
+                _admin.ResourceType[kind],
+                name,
+                _admin.ResourcePatternType[pattern],
+                f"User:{USER}",
+                "*",
+                _admin.AclOperation[operation],
+                _admin.AclPermissionType.ALLOW,
+            )
+            self._administer("create_acls", rule)
         self._settle()
 
-    def read(self, topic: str) -> list[Record]:
-        """Read all of *topic* with librdkafka, partition by partition."""
-        return read_topic(self.address(), topic)
+    def read(self, topic: str, *, committed: bool = True) -> list[Record]:
+        """Read all of *topic* with librdkafka, partition by partition; unless *committed*, what was aborted, too."""
+        return read_topic(self.address(), topic, committed=committed)
 
     def read_with_java(self, topic: str, count: int) -> str:
         """Read *count* records of *topic* with Kafka's own console consumer; a line each, as it prints them."""

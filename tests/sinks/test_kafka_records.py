@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from forwarder.errors import Misconfigured, Retryable
 from forwarder.record import Origin, parse_event
+from forwarder.sinks.kafka.checkpoint import Checkpoint, Stretch, decode
 from forwarder.sinks.kafka.failures import failure, is_doubtful
-from forwarder.sinks.kafka.records import headers_of, key_of, timestamp_of
+from forwarder.sinks.kafka.records import headers_of, identity_of, key_of, place_of, read_place, timestamp_of
 from tests.sinks.contract import make_items
 
 EVENT = make_items(1)[0].event
@@ -25,7 +26,7 @@ def test_an_event_without_a_user_is_keyed_by_its_id() -> None:
 
 
 def test_an_event_without_a_user_has_no_subject() -> None:
-    assert "ce_subject" not in dict(headers_of(replace(EVENT, user_id=None)))
+    assert "ce_subject" not in dict(headers_of(replace(EVENT, user_id=None), "json"))
 
 
 @given(
@@ -43,7 +44,63 @@ def test_a_record_with_nothing_but_an_id_is_a_record() -> None:
     event = parse_event({"id": "x"}, origin=Origin("persona"), collected_at=1_000)
     assert key_of(event, "user") == b"x"
     assert timestamp_of(event) == 1
-    assert dict(headers_of(event))["ce_id"] == b"x"
+    assert dict(headers_of(event, "json"))["ce_id"] == b"x"
+
+
+@given(st.integers(0, 2**63 - 1), st.text(min_size=1))
+def test_the_place_of_a_record_is_read_as_it_was_written(seq: int, journal: str) -> None:
+    headers = [*headers_of(EVENT, "json"), *place_of(seq, journal)]
+    assert read_place(headers, journal) == (seq, identity_of(EVENT))
+    assert read_place(headers, journal + "x") is None
+    assert read_place(headers_of(EVENT, "json"), journal) is None
+
+
+def test_places_sort_as_text() -> None:
+    """As CloudEvents' extension "sequence" demands."""
+    numbers = [0, 9, 10, 99, 1_772_356_502_331_000, 2**63 - 1]
+    texts = [dict(place_of(seq, "j"))["ce_sequence"] for seq in numbers]
+    assert texts == sorted(texts)
+
+
+@pytest.mark.parametrize(("form", "kind"), [("json", b"application/json"), ("cef", b"text/plain; charset=utf-8")])
+def test_the_content_type_is_that_of_the_format(form: str, kind: bytes) -> None:
+    assert dict(headers_of(EVENT, form))["content-type"] == kind
+
+
+stretches = st.builds(
+    Stretch,
+    st.integers(0, 2**62),
+    st.integers(0, 2**62),
+    st.dictionaries(st.integers(0, 1000), st.tuples(st.integers(0, 2**62), st.integers(0, 2**62))),
+)
+
+
+@given(
+    st.builds(
+        Checkpoint,
+        st.text(),
+        st.text(),
+        st.none() | st.integers(0, 2**62),
+        st.none() | st.text(),
+        st.lists(stretches).map(tuple),
+    )
+)
+def test_a_position_is_read_as_it_was_written(position: Checkpoint) -> None:
+    assert decode(position.encode(), "topic") == position
+
+
+@pytest.mark.parametrize("value", [None, b"", b"[]", b"{}", b'{"version":1}', b'{"version":2}', b"\xff"])
+def test_a_position_that_is_none_of_ours_is_the_operators(value: bytes | None) -> None:
+    with pytest.raises(Misconfigured):
+        decode(value, "topic")
+
+
+def test_a_rollback_further_back_holds_what_earlier_ones_held() -> None:
+    position = Checkpoint("journal", "me", 100)
+    later = position.after_rollback(Stretch(50, 100, {})).after_rollback(Stretch(120, 150, {}))
+    assert [(one.after, one.until) for one in later.rollbacks] == [(50, 100), (120, 150)]
+    assert [one.after for one in later.after_rollback(Stretch(50, 200, {})).rollbacks] == [50]
+    assert [one.after for one in later.after_rollback(Stretch(60, 200, {})).rollbacks] == [50, 60]
 
 
 @pytest.mark.parametrize("kind", BROKERS_ERRORS, ids=lambda kind: kind.__name__)

@@ -25,7 +25,7 @@ def test_brokers_alone_are_enough() -> None:
     settings = KafkaSettings.model_validate({"bootstrap_servers": "one:9092, two:9093,[::1]:9094"})
     assert settings.bootstrap_servers == ["one:9092", "two:9093", "[::1]:9094"]
     assert settings.topic == "persona.user-audit-logs"
-    assert settings.delivery == "at-least-once"
+    assert settings.delivery == "exactly-once"
     assert settings.message_key == "user"
     assert not settings.create_topics
 
@@ -35,23 +35,61 @@ def test_brokers_are_named_by_host_and_port(servers: str) -> None:
     assert list(wrong_fields(bootstrap_servers=servers)) == ["bootstrap_servers"]
 
 
+@pytest.mark.parametrize("field", ["transactional_id", "checkpoint_topic"])
+def test_what_belongs_to_transactions_is_refused_without_them(field: str) -> None:
+    assert list(wrong_fields(delivery="at-least-once", **{field: "mine"})) == [field]
+    assert KafkaSettings.model_validate({"bootstrap_servers": "kafka:9092", field: "mine"}).delivery == "exactly-once"
+
+
+def test_the_position_has_a_topic_of_its_own() -> None:
+    settings = KafkaSettings.model_validate({"bootstrap_servers": "kafka:9092", "topic": "audit"})
+    assert settings.topics == ["audit", "audit.checkpoint"]
+    assert list(wrong_fields(topic="audit", checkpoint_topic="audit")) == ["checkpoint_topic"]
+    settings = KafkaSettings.model_validate(
+        {"bootstrap_servers": "kafka:9092", "topic": "audit", "delivery": "at-least-once"}
+    )
+    assert settings.topics == ["audit"]
+
+
+TOKENS = {
+    "security_protocol": "SASL_SSL",
+    "sasl_mechanism": "OAUTHBEARER",
+    "oauth_token_url": "https://login.example/token",
+    "oauth_client_id": "forwarder",
+    "oauth_client_secret": Secret("hidden"),
+}
+
+
+def test_tokens_need_an_endpoint_and_what_to_say_there() -> None:
+    settings = KafkaSettings.model_validate({"bootstrap_servers": "kafka:9092", **TOKENS})
+    assert "hidden" not in repr(settings)
+    assert list(wrong_fields(security_protocol="SASL_SSL", sasl_mechanism="OAUTHBEARER")) == [
+        "oauth_token_url",
+        "oauth_client_id",
+        "oauth_client_secret",
+    ]
+    assert list(wrong_fields(**TOKENS, sasl_username="alice")) == ["sasl_username"]
+    assert list(wrong_fields(**LOGIN, oauth_scope="all")) == ["oauth_scope"]
+
+
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("delivery", "exactly-once"),
-        ("transactional_id", "mine"),
-        ("checkpoint_topic", "mine"),
-        ("sasl_mechanism", "OAUTHBEARER"),
-        ("oauth_token_url", "https://example.com/token"),
-        ("oauth_client_id", "mine"),
-        ("oauth_client_secret", Secret("mine")),
-        ("oauth_scope", "mine"),
-    ],
+    "url", ["http://login.example/token", "login.example", "https://a:b@login.example/", "ftp://x/"]
 )
-def test_what_this_version_lacks_is_refused_by_name(field: str, value: Any) -> None:
-    problems = wrong_fields(**{field: value})
-    assert list(problems) == [field]
-    assert "not in this version yet" in problems[field]
+def test_a_token_endpoint_that_would_show_the_secret_is_refused(url: str) -> None:
+    assert list(wrong_fields(**TOKENS | {"oauth_token_url": url})) == ["oauth_token_url"]
+    KafkaSettings.model_validate(
+        {"bootstrap_servers": "kafka:9092", **TOKENS, "oauth_token_url": "http://127.0.0.1:1/token"}
+    )
+
+
+def test_amazons_login_needs_its_signer_and_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("forwarder.sinks.kafka.msk.installed", lambda: False)
+    problems = wrong_fields(security_protocol="SASL_SSL", sasl_mechanism="AWS_MSK_IAM", aws_region="eu-west-1")
+    assert "persona-siem-forwarder[msk]" in problems["sasl_mechanism"]
+    monkeypatch.setattr("forwarder.sinks.kafka.msk.installed", lambda: True)
+    assert list(wrong_fields(security_protocol="SASL_SSL", sasl_mechanism="AWS_MSK_IAM")) == ["aws_region"]
+    assert list(wrong_fields(aws_region="eu-west-1")) == ["aws_region"]
+    assert "sasl_mechanism" in wrong_fields(security_protocol="SASL_PLAINTEXT", sasl_mechanism="AWS_MSK_IAM")
 
 
 def test_a_login_needs_a_name_and_a_password() -> None:
@@ -77,7 +115,11 @@ def test_it_names_brokers_and_topic_and_no_secret() -> None:
     settings = KafkaSettings.model_validate({"bootstrap_servers": "one:9092,two:9092", **LOGIN})
     sink = KafkaSink(settings, SinkContext("kafka", "journal"))
     assert sink.destination == "kafka://one:9092,two:9092/persona.user-audit-logs"
-    assert sink.promise == "stored"
+    assert sink.promise == "effectively once for read_committed readers, for the life of one journal"
+    assert sink.max_in_flight == 1
+    plain = KafkaSink(settings.model_copy(update={"delivery": "at-least-once"}), SinkContext("kafka", "journal"))
+    assert plain.promise == "stored"
+    assert plain.max_in_flight == 5
     assert "hidden" not in repr(settings)
 
 

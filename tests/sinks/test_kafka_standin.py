@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.peers.kafka_standin import PRODUCE, StandIn
 from tests.sinks.contract import Destination, SinkContract, bodies, make_items
 
 TOPIC = "audit"
+AT_LEAST_ONCE = {"delivery": "at-least-once"}
 
 
 class StandInDestination(Destination):
@@ -24,7 +26,7 @@ class StandInDestination(Destination):
         self.cluster = cluster
 
     def settings(self) -> dict[str, Any]:
-        return {"bootstrap_servers": self.cluster.address, "topic": TOPIC, "timeout": 2}
+        return {"bootstrap_servers": self.cluster.address, "topic": TOPIC, "timeout": 2, "delivery": "at-least-once"}
 
     async def arrived(self) -> list[bytes]:
         records = await asyncio.to_thread(self.cluster.read, TOPIC)
@@ -64,7 +66,7 @@ class TestKafkaSink(SinkContract):
 async def sink(cluster: StandIn) -> AsyncIterator[KafkaSink]:
     """An open sink whose events go one by one round the partitions."""
     settings = KafkaSettings.model_validate(
-        {"bootstrap_servers": cluster.address, "topic": TOPIC, "timeout": 2, "message_key": "id"}
+        {"bootstrap_servers": cluster.address, "topic": TOPIC, "timeout": 2, "message_key": "id"} | AT_LEAST_ONCE
     )
     sink = KafkaSink(settings, SinkContext("kafka", "journal"))
     await sink.open()
@@ -142,3 +144,31 @@ async def test_a_closed_sink_sends_nothing(cluster: StandIn, sink: KafkaSink) ->
     await sink.close()
     with pytest.raises(Retryable):
         await sink.send(make_items(1))
+
+
+@pytest.mark.parametrize("failing", range(5))
+async def test_side_by_side_a_key_keeps_its_order_and_nothing_overtakes_what_failed(
+    cluster: StandIn, sink: KafkaSink, failing: int
+) -> None:
+    """One key, so one partition: when a batch fails for good, all before it are in and none after it."""
+    items = [replace(item, event=replace(item.event, id="same")) for item in make_items(50)]
+    cluster.fail(PRODUCE, [*[0] * failing, 44])
+    sends = [sink.send(items[start : start + 10]) for start in range(0, 50, 10)]
+    assert sink.max_in_flight == len(sends)
+    outcomes = await asyncio.gather(*sends, return_exceptions=True)
+    assert [outcome is None for outcome in outcomes] == [number < failing for number in range(5)]
+    assert isinstance(outcomes[failing], Misconfigured)
+    later = outcomes[failing + 1 :]
+    assert all(isinstance(each, Retryable) and not each.unanswered for each in later)
+    assert [record.value for record in cluster.read(TOPIC)] == bodies(items[: 10 * failing])
+
+
+async def test_nothing_overtakes_what_follows_an_event_that_is_refused(cluster: StandIn, sink: KafkaSink) -> None:
+    items = [*make_items(5), *make_items(1, first=6, size=2_000_000), *make_items(14, first=7)]
+    items = [replace(item, event=replace(item.event, id="same")) for item in items]
+    first, second = await asyncio.gather(sink.send(items[:10]), sink.send(items[10:]), return_exceptions=True)
+    assert isinstance(first, Refused)
+    assert first.at == 5
+    assert isinstance(second, Retryable)
+    assert not second.unanswered
+    assert [record.value for record in cluster.read(TOPIC)] == bodies(items[:5])

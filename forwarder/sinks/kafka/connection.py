@@ -6,14 +6,17 @@ credentials are another matter than a broker that is down.
 """
 
 import asyncio
+import socket
 import ssl
 from typing import Any
 
 from aiokafka import errors
-from aiokafka.conn import AIOKafkaConnection
+from aiokafka.conn import AIOKafkaConnection, OAuthAuthenticator
 
 from forwarder.errors import Misconfigured, Retryable
-from forwarder.sinks.kafka.failures import say
+from forwarder.sinks.kafka.failures import TokenError, say
+from forwarder.sinks.kafka.msk import MskTokens
+from forwarder.sinks.kafka.oauth import OAuthTokens
 from forwarder.sinks.kafka.settings import KafkaSettings
 
 SHARE = 0.9
@@ -21,6 +24,11 @@ SHARE = 0.9
 
 _FAREWELL = 1.0
 """Seconds that a connection which ended badly gets to close."""
+
+_CHECK = {
+    "OAUTHBEARER": "OAUTH_CLIENT_ID and OAUTH_SCOPE, and what the brokers expect of a token",
+    "AWS_MSK_IAM": "the policy of our role, and AWS_REGION",
+}
 
 
 def connection_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -36,14 +44,52 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
     }
     if settings.security_protocol.endswith("SSL"):
         options["ssl_context"] = settings.tls_context()
-    if settings.security_protocol.startswith("SASL") and settings.sasl_password is not None:
-        options["sasl_mechanism"] = settings.sasl_mechanism
-        options["sasl_plain_username"] = settings.sasl_username
-        options["sasl_plain_password"] = settings.sasl_password.reveal()
+    if settings.security_protocol.startswith("SASL"):
+        options |= _login(settings)
     return options
 
 
-async def first_contact(settings: KafkaSettings) -> tuple[str, Any]:
+def _login(settings: KafkaSettings) -> dict[str, Any]:
+    patience = settings.timeout / 2
+    if settings.aws_region is not None:
+        tokens: Any = MskTokens(settings.aws_region, patience)
+    elif settings.oauth_token_url and settings.oauth_client_id and settings.oauth_client_secret:
+        tokens = OAuthTokens(
+            settings.oauth_token_url,
+            settings.oauth_client_id,
+            settings.oauth_client_secret,
+            settings.oauth_scope,
+            settings.tls_context(),
+            patience,
+        )
+    else:
+        password = settings.sasl_password
+        return {
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.sasl_username,
+            "sasl_plain_password": None if password is None else password.reveal(),
+        }
+    return {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": tokens}
+
+
+class _Connection(AIOKafkaConnection):  # type: ignore[misc] # the library ships no types
+    """Notices that a token was refused: the broker says so in a challenge, which aiokafka takes for a welcome.
+
+    RFC 7628, section 3.2.3.
+    """
+
+    def authenticator_oauth(self) -> Any:
+        return _StrictAuthenticator(sasl_oauth_token_provider=self._sasl_oauth_token_provider)
+
+
+class _StrictAuthenticator(OAuthAuthenticator):  # type: ignore[misc] # the library ships no types
+    async def step(self, payload: bytes | None) -> Any:
+        if payload:
+            raise errors.SaslAuthenticationFailed("the token was refused")
+        return await super().step(payload)
+
+
+async def first_contact(settings: KafkaSettings, options: dict[str, Any]) -> tuple[str, Any]:
     """Connect to the first of the configured brokers that answers; returns its ``host:port`` and the connection.
 
     :raises Misconfigured: it rejects us
@@ -52,15 +98,18 @@ async def first_contact(settings: KafkaSettings) -> tuple[str, Any]:
     servers, tried = settings.bootstrap_servers, []
     for server in servers:
         host, _, port = server.rpartition(":")
-        connection: Any = AIOKafkaConnection(host.strip("[]"), int(port), **connection_options(settings))
+        connection: Any = _Connection(host.strip("[]"), int(port), **options)
         try:
             async with asyncio.timeout(settings.timeout * SHARE / (len(servers) + 1)):
                 await connection.connect()
                 return server, connection
+        except TokenError as error:
+            await _gone(connection)
+            raise error.failure from error
         except (OSError, errors.KafkaError, ValueError, AssertionError) as error:
             await _gone(connection)
-            _raise_if_rejected(server, error)
-            tried.append(f"{server}: {hung_up(error) or say(error)}")
+            _raise_if_rejected(settings, server, error)
+            tried.append(f"{server}: {_plainly(error)}")
     raise Retryable(f"no broker can be reached ({'; '.join(tried)})", kind="connection")
 
 
@@ -86,7 +135,15 @@ def hung_up(error: BaseException) -> str | None:
     return None
 
 
-def _raise_if_rejected(server: str, error: BaseException) -> None:
+def _plainly(error: BaseException) -> str:
+    if isinstance(error, socket.gaierror):
+        return "this name cannot be resolved"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there (connection refused)"
+    return hung_up(error) or say(error)
+
+
+def _raise_if_rejected(settings: KafkaSettings, server: str, error: BaseException) -> None:
     """Tell a broker that rejects us, which the operator has to mend, from one that is not there."""
     if isinstance(error, errors.KafkaConnectionError) and error.__cause__ is not None:
         error = error.__cause__
@@ -100,4 +157,5 @@ def _raise_if_rejected(server: str, error: BaseException) -> None:
         raise Misconfigured(f"{server}: {say(error)}; check SASL_MECHANISM and SECURITY_PROTOCOL") from error
     # aiokafka says by ValueError and AssertionError that the broker's side of SASL is wrong.
     if isinstance(error, errors.SaslAuthenticationFailed | ValueError | AssertionError):
-        raise Misconfigured(f"{server} rejected the credentials; check SASL_USERNAME and SASL_PASSWORD") from error
+        check = _CHECK.get(settings.sasl_mechanism, "SASL_USERNAME and SASL_PASSWORD")
+        raise Misconfigured(f"{server} rejected the credentials; check {check}") from error

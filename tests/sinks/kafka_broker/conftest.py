@@ -11,9 +11,16 @@ from forwarder.secret import Secret
 from forwarder.sinks.base import SinkContext
 from forwarder.sinks.kafka import KafkaSettings, KafkaSink
 from tests.peers.kafka import PASSWORD, USER, KafkaBroker
+from tests.peers.proxy import Proxy
 
 MakeSink = Callable[..., KafkaSink]
 """Makes a sink from settings that differ from the usual ones."""
+
+ONCE = {"delivery": "exactly-once", "timeout": 20}
+"""Settings of a sink that sends transactions."""
+
+BOTH = pytest.mark.parametrize("delivery", [{}, ONCE], ids=["at-least-once", "exactly-once"])
+"""Runs a test in both ways of delivery."""
 
 _numbers = itertools.count(1)
 
@@ -57,22 +64,32 @@ def broker(session_broker: KafkaBroker) -> Iterator[KafkaBroker]:
 
 @pytest.fixture
 def topic(broker: KafkaBroker) -> str:
-    """A new topic of three partitions."""
+    """A new topic of three partitions, and that of the positions in it."""
     name = new_name()
-    broker.create_topic(name)
+    broker.create_topics(name)
     return name
 
 
 @pytest_asyncio.fixture
 async def make_sink(broker: KafkaBroker, topic: str) -> AsyncIterator[MakeSink]:
-    """Make sinks for the topic; they are closed at the end."""
+    """Make sinks for the topic, of one journal unless another is named; they are closed at the end."""
     made: list[KafkaSink] = []
 
-    def make(**settings: Any) -> KafkaSink:
-        known = {"bootstrap_servers": broker.address(), "topic": topic, "timeout": 4}
-        made.append(KafkaSink(KafkaSettings.model_validate(known | settings), SinkContext("kafka", "journal")))
+    def make(journal: str = "journal", **settings: Any) -> KafkaSink:
+        known = {"bootstrap_servers": broker.address(), "topic": topic, "timeout": 4, "delivery": "at-least-once"}
+        made.append(KafkaSink(KafkaSettings.model_validate(known | settings), SinkContext("kafka", journal)))
         return made[-1]
 
     yield make
     for sink in made:
         await sink.close()
+
+
+@pytest_asyncio.fixture
+async def proxy(broker: KafkaBroker) -> AsyncIterator[Proxy]:
+    """The proxy before the broker."""
+    proxy = broker.proxy()
+    await proxy.start()
+    yield proxy
+    await proxy.mend()
+    await proxy.cut()

@@ -10,45 +10,57 @@ import pytest_asyncio
 
 from forwarder.sinks.base import Item
 from tests.peers.kafka import KafkaBroker
+from tests.peers.proxy import Proxy
 from tests.sinks.contract import Destination, SinkContract, bodies, make_items
 from tests.sinks.kafka_broker.conftest import MakeSink
 
 pytestmark = [pytest.mark.peer, pytest.mark.xdist_group("kafka")]
 
 
-class BrokerDestination(Destination):
-    """One topic of the real broker."""
+class BehindTheProxy(Destination):
+    """One topic of the real broker, reached through a proxy that breaks down."""
 
-    def __init__(self, broker: KafkaBroker, topic: str) -> None:
-        self.broker, self.topic = broker, topic
+    def __init__(self, broker: KafkaBroker, topic: str, proxy: Proxy, delivery: str) -> None:
+        self.broker, self.topic, self.proxy, self.delivery = broker, topic, proxy, delivery
 
     def settings(self) -> dict[str, Any]:
-        return {"bootstrap_servers": self.broker.address(), "topic": self.topic, "timeout": 4}
+        address = self.broker.address("proxy")
+        return {"bootstrap_servers": address, "topic": self.topic, "timeout": 5, "delivery": self.delivery}
 
     async def arrived(self) -> list[bytes]:
         records = await asyncio.to_thread(self.broker.read, self.topic)
         return [record.value for record in records]
 
     async def break_down(self) -> None:
-        self.broker.kill()
+        await self.proxy.cut()
 
     async def stall(self) -> None:
-        self.broker.freeze()
+        self.proxy.stall()
 
     async def mend(self) -> None:
-        await asyncio.to_thread(self.broker.thaw)
-        if not self.broker.is_running:
-            await asyncio.to_thread(self.broker.start)
+        await self.proxy.mend()
 
 
-class TestKafkaSink(SinkContract):
+class TestKafkaAtLeastOnce(SinkContract):
     """What every sink must do."""
 
     kind: ClassVar[str] = "kafka"
+    sockets_of_the_peer: ClassVar[int] = 8
 
     @pytest_asyncio.fixture
-    async def destination(self, broker: KafkaBroker, topic: str) -> AsyncIterator[Destination]:  # type: ignore[override] # it needs them
-        yield BrokerDestination(broker, topic)
+    async def destination(self, broker: KafkaBroker, topic: str, proxy: Proxy) -> AsyncIterator[Destination]:  # type: ignore[override] # it needs them
+        yield BehindTheProxy(broker, topic, proxy, "at-least-once")
+
+
+class TestKafkaExactlyOnce(SinkContract):
+    """The same with transactions."""
+
+    kind: ClassVar[str] = "kafka"
+    sockets_of_the_peer: ClassVar[int] = 8
+
+    @pytest_asyncio.fixture
+    async def destination(self, broker: KafkaBroker, topic: str, proxy: Proxy) -> AsyncIterator[Destination]:  # type: ignore[override] # it needs them
+        yield BehindTheProxy(broker, topic, proxy, "exactly-once")
 
 
 async def test_kafkas_own_consumer_sees_keys_headers_times_and_values(
