@@ -1,8 +1,8 @@
 """Real Apache Kafka: one node (KRaft), and two readers of what it holds that are not our client.
 
-Its jars come by Maven into the cache (``kafka_broker/pom.xml`` pins the version); Java 17 runs them. It has three
-listeners: ``plain`` for everybody, ``login`` (SASL) and ``tls`` (SASL over mutual TLS) for :data:`USER`, who may do
-only what a test allows.
+Its jars come by Maven into the cache (``kafka_broker/pom.xml`` pins the version); Java 17 runs them. Its listeners:
+``plain`` for everybody, directly or by the ``proxy``; ``login`` (SASL), ``tls`` (SASL over mutual TLS), ``mutual``
+(mutual TLS alone) and ``tokens`` (OAUTHBEARER over TLS) for :data:`USER`, who may do only what a test allows.
 """
 
 import fcntl
@@ -25,19 +25,20 @@ from cryptography.hazmat.primitives import serialization
 from tests.peers import CACHE, PeerProcess, accepts, free_port, unavailable
 from tests.peers.kafka_reader import Record, read_topic, reader
 from tests.peers.proxy import Proxy
+from tests.peers.tokens import TokenIssuer
 
-_admin: Any = importlib.import_module("confluent_kafka.admin")  # its types do not export what it offers
+admin: Any = importlib.import_module("confluent_kafka.admin")  # its types do not export what it offers
 USER, PASSWORD = "alice", "alice-has-a-secret"
-_FILES = Path(__file__).parent / "kafka_broker"
-_CLUSTER = "4L6g3nShT-eMCtK--X86sw"
+FILES = Path(__file__).parent / "kafka_broker"
+CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _settled = itertools.count(1)
-_LISTENERS = ("plain", "behind", "proxy", "login", "tls", "controller")
+_LISTENERS = ("plain", "behind", "proxy", "login", "tls", "mutual", "tokens", "controller")
 
 
 def kafka_jars() -> Path:
     """Find the broker's jars in the cache, or let Maven fetch them; skip where Java or Maven is missing."""
-    pom = _FILES / "pom.xml"
+    pom = FILES / "pom.xml"
     found = re.search(r"<kafka\.version>(.+?)<", pom.read_text())
     assert found is not None
     if shutil.which("java") is None:
@@ -68,6 +69,26 @@ def kafka_jars() -> Path:
     return jars
 
 
+def java(jars: Path) -> list[str]:
+    """Begin a command that runs something of Kafka's."""
+    # The first compiler only: the broker lives for seconds, and starts in half the time.
+    options = [
+        "-Xmx512m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    ]
+    return ["java", *options, "-cp", f"{jars}/*"]
+
+
+def run_tool(jars: Path, tool: str, *arguments: str) -> str:
+    """Run one of Kafka's own tools and return what it prints."""
+    done = subprocess.run([*java(jars), tool, *arguments], capture_output=True, text=True, check=False, timeout=120)
+    if done.returncode:
+        pytest.fail(f"{tool} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
 class KafkaBroker:
     """One broker; what it holds outlives :meth:`kill` and :meth:`start`."""
 
@@ -78,19 +99,22 @@ class KafkaBroker:
         self._process: PeerProcess | None = None
         self._frozen = False
         self._make_certificates()
+        self.tokens = TokenIssuer(USER)
+        (folder / "keys.json").write_text(self.tokens.keys)
         values = {name: str(port) for name, port in self._ports.items()} | {
             "data": str(folder / "data"),
             "user": USER,
             "password": PASSWORD,
             "keystore": str(folder / "broker.pem"),
             "authority": str(folder / "ca.pem"),
+            "keys": str(folder / "keys.json"),
         }
-        template = (_FILES / "server.properties").read_text()
+        template = (FILES / "server.properties").read_text()
         self._properties = folder / "server.properties"
         self._properties.write_text(re.sub(r"\{(\w+)\}", lambda hole: values[hole[1]], template))
         scram = [f"SCRAM-SHA-{size}=[name={USER},password={PASSWORD}]" for size in (256, 512)]
-        self.run_tool(
-            "kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", _CLUSTER, "--config",
+        run_tool(
+            self._jars, "kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", CLUSTER_ID, "--config",
             str(self._properties), "--add-scram", scram[0], "--add-scram", scram[1],
         )  # fmt: skip
 
@@ -106,7 +130,9 @@ class KafkaBroker:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = [*self._java(), "kafka.Kafka", str(self._properties)]
+        allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://{self.folder / 'keys.json'}"
+        command = [*java(self._jars), "kafka.Kafka", str(self._properties)]
+        command.insert(1, allowed)
         self._process = PeerProcess(command, self.folder / "broker.log")
         self._process.wait_until(self._is_ready, seconds=60)
 
@@ -145,7 +171,7 @@ class KafkaBroker:
     def create_topic(self, name: str, *, partitions: int = 3, **config: str) -> None:
         """Create a topic; configuration keys with ``_`` for ``.``."""
         settings = {key.replace("_", "."): value for key, value in config.items()}
-        self._administer("create_topics", _admin.NewTopic(name, partitions, 1, config=settings))
+        self._administer("create_topics", admin.NewTopic(name, partitions, 1, config=settings))
         self._wait_until_leading(name)
 
     def create_topics(self, name: str, *, partitions: int = 3, **config: str) -> None:
@@ -161,16 +187,16 @@ class KafkaBroker:
     def configure_topic(self, name: str, **config: str) -> None:
         """Change the topic's configuration; keys as in :meth:`create_topic`."""
         entries = [
-            _admin.ConfigEntry(key.replace("_", "."), value, incremental_operation=_admin.AlterConfigOpType.SET)
+            admin.ConfigEntry(key.replace("_", "."), value, incremental_operation=admin.AlterConfigOpType.SET)
             for key, value in config.items()
         ]
-        resource = _admin.ConfigResource(_admin.ConfigResource.Type.TOPIC, name, incremental_configs=entries)
+        resource = admin.ConfigResource(admin.ConfigResource.Type.TOPIC, name, incremental_configs=entries)
         self._administer("incremental_alter_configs", resource)
         self._settle()
 
     def describe_topic(self, name: str) -> dict[str, Any]:
         """How many ``partitions`` a topic has, and its configuration."""
-        resource = _admin.ConfigResource(_admin.ConfigResource.Type.TOPIC, name)
+        resource = admin.ConfigResource(admin.ConfigResource.Type.TOPIC, name)
         client = self._client()
         (answer,) = client.describe_configs([resource]).values()
         with reader(self.address()) as consumer:
@@ -193,14 +219,14 @@ class KafkaBroker:
 
     def _allow(self, rights: Sequence[tuple[str, str, str, str]]) -> None:
         for operation, name, kind, pattern in rights:
-            rule = _admin.AclBinding(
-                _admin.ResourceType[kind],
+            rule = admin.AclBinding(
+                admin.ResourceType[kind],
                 name,
-                _admin.ResourcePatternType[pattern],
+                admin.ResourcePatternType[pattern],
                 f"User:{USER}",
                 "*",
-                _admin.AclOperation[operation],
-                _admin.AclPermissionType.ALLOW,
+                admin.AclOperation[operation],
+                admin.AclPermissionType.ALLOW,
             )
             self._administer("create_acls", rule)
         self._settle()
@@ -216,33 +242,15 @@ class KafkaBroker:
             for what in ("partition", "offset", "timestamp", "headers", "key")
             for part in ("--formatter-property", f"print.{what}=true")
         ]
-        return self.run_tool(
-            "org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", self.address(), "--topic", topic,
+        return run_tool(
+            self._jars, "org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", self.address(),
+            "--topic", topic,
             "--from-beginning", "--max-messages", str(count), "--timeout-ms", "15000", *show,
         )  # fmt: skip
 
-    def run_tool(self, tool: str, *arguments: str) -> str:
-        """Run one of Kafka's own tools and return what it prints."""
-        done = subprocess.run(
-            [*self._java(), tool, *arguments], capture_output=True, text=True, check=False, timeout=120
-        )
-        if done.returncode:
-            pytest.fail(f"{tool} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-        return done.stdout
-
-    def _java(self) -> list[str]:
-        # The first compiler only: the broker lives for seconds, and starts in half the time.
-        options = [
-            "-Xmx512m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-        ]
-        return ["java", *options, "-cp", f"{self._jars}/*"]
-
     def _client(self) -> Any:
         # Made for each use: it has no close, and its sockets would outlive a test.
-        return _admin.AdminClient({"bootstrap.servers": self.address(), "log_level": 0})
+        return admin.AdminClient({"bootstrap.servers": self.address(), "log_level": 0})
 
     def _administer(self, method: str, wanted: Any) -> None:
         client = self._client()
@@ -258,7 +266,7 @@ class KafkaBroker:
         """
         for _ in range(2):
             name = f"settled-{next(_settled)}"
-            self._administer("create_topics", _admin.NewTopic(name, 1, 1))
+            self._administer("create_topics", admin.NewTopic(name, 1, 1))
             self._wait_until_leading(name)
 
     def _wait_until_leading(self, topic: str) -> None:
@@ -291,5 +299,5 @@ class KafkaBroker:
         pem = key.private_bytes(serialization.Encoding.PEM, pkcs8, serialization.NoEncryption())
         chain = b"".join(part.bytes() for part in broker.cert_chain_pems)
         (self.folder / "broker.pem").write_bytes(pem + chain)
-        client = authority.issue_cert("alice@example.com")
+        client = authority.issue_cert("alice@example.com", common_name=USER)
         client.private_key_and_cert_chain_pem.write_to_path(self.folder / "client.pem")

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from base64 import b64encode
 from typing import Any
 
 import aiohttp
@@ -52,10 +53,6 @@ class OAuthTokens(AbstractTokenProvider):  # type: ignore[misc] # the library sh
                     raise TokenError(failure) from None
             return self._token
 
-    def forget(self) -> None:
-        """Fetch a new token next time: the brokers did not take this one."""
-        self._until = 0.0
-
     async def _fetch(self) -> None:
         began = asyncio.get_running_loop().time()
         answer = await self._ask()
@@ -67,7 +64,9 @@ class OAuthTokens(AbstractTokenProvider):  # type: ignore[misc] # the library sh
         self._token, self._until = token, began + seconds * _EARLY
 
     async def _ask(self) -> dict[str, Any]:
-        login = aiohttp.BasicAuth(self._client_id, self._secret.reveal(), "utf-8")
+        # As Kafka's own clients send them: not encoded as a form first, which RFC 6749, section 2.3.1, asks for.
+        login = b64encode(f"{self._client_id}:{self._secret.reveal()}".encode()).decode()
+        headers = {"Authorization": f"Basic {login}", "Accept": "application/json"}
         timeout = aiohttp.ClientTimeout(total=self._timeout)
         connector = aiohttp.TCPConnector(ssl=self._context, force_close=True)
         try:
@@ -75,7 +74,7 @@ class OAuthTokens(AbstractTokenProvider):  # type: ignore[misc] # the library sh
                 aiohttp.ClientSession(
                     connector=connector, timeout=timeout, trust_env=self._url.startswith("https")
                 ) as session,
-                session.post(self._url, data=self._form, auth=login, allow_redirects=False) as answer,
+                session.post(self._url, data=self._form, headers=headers, allow_redirects=False) as answer,
             ):
                 self._judge(answer.status)
                 body = b""
