@@ -23,6 +23,8 @@ from typing import Any
 import orjson
 import pytest
 
+from forwarder.errors import JournalUnavailable
+from forwarder.journal.status import read_status
 from tests.daemon.process import DaemonProcess, SimulatorProcess, caught_up, environment, simulator, status_of
 from tests.peers.kafka_cluster import NODES, KafkaCluster
 
@@ -122,7 +124,11 @@ class Deployment:
         return DaemonProcess(self.variables(**settings), self.place)
 
     def back_up(self) -> None:
-        """Keep the journal as a crash leaves it; nobody may be running."""
+        """Keep the journal as a crash leaves it, if there is one by then; nobody may be running."""
+        try:
+            read_status(self.journal, now=0)
+        except JournalUnavailable:
+            return
         self._backups.append(copy(self.journal, self.folder / f"backup-{len(self._backups)}.db"))
 
     def put_back(self, random: Random) -> None:
@@ -147,6 +153,13 @@ class Torment:
 
     def __init__(self, ours: Deployment, cluster: KafkaCluster, ordeal: Ordeal, random: Random) -> None:
         self.ours, self.cluster, self.ordeal, self.random = ours, cluster, ordeal, random
+
+    async def begin(self) -> None:
+        """Deliver a little, and leave a backup."""
+        with self.ours.process() as daemon:
+            await daemon.logged("sink.opened", PATIENCE)
+            self._end(daemon)
+        self.ours.back_up()
 
     async def kill(self) -> None:
         """One time in three within the start, else at some moment after it."""
@@ -268,7 +281,7 @@ async def suffer(cluster: KafkaCluster, folder: Path) -> Ordeal:
         plan = [torment.kill] * KILLS + [torment.kill_broker] * BROKER_KILLS + [torment.pause] * PAUSES
         plan += [torment.roll_back] * ROLLBACKS
         random.shuffle(plan)
-        for deed in [torment.kill, *plan]:  # the first one leaves a backup
+        for deed in [torment.begin, *plan]:
             await deed()
             ordeal.done[deed.__name__] += 1
             ordeal.done["after the catch-up"] += caught_up(torment.ours.journal)
