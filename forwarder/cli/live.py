@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from forwarder import __version__
 from forwarder.clock import SystemClock
 from forwarder.collect.persona import PersonaApi
-from forwarder.errors import Failure
+from forwarder.errors import Failure, JournalDamaged, JournalUnavailable
+from forwarder.journal.status import read_status
 from forwarder.metrics import Metrics
 from forwarder.settings import Settings, SinkInstance, SourceInstance
 from forwarder.sinks.base import SinkContext
@@ -25,8 +26,16 @@ async def try_out(settings: Settings) -> list[Trial]:
     """Try every source and sink, all at once; in the order of the configuration, sources first."""
     return await asyncio.gather(
         *(_ask(source) for source in settings.sources),
-        *(_open(sink) for sink in settings.sinks),
+        *(_open(sink, _journal_id(settings)) for sink in settings.sinks),
     )
+
+
+def _journal_id(settings: Settings) -> str:
+    """The journal's id where there is one, since a destination may know it; it is only read."""
+    try:
+        return read_status(settings.state.path, now=0, backlog_bytes=0).journal_id
+    except (JournalUnavailable, JournalDamaged):
+        return "check"
 
 
 async def _ask(source: SourceInstance) -> Trial:
@@ -43,9 +52,9 @@ async def _ask(source: SourceInstance) -> Trial:
     return Trial(source.name, works=True, finding=f"{found}; organization {organization}, in {page.elapsed:.2f} s")
 
 
-async def _open(instance: SinkInstance) -> Trial:
+async def _open(instance: SinkInstance, journal_id: str) -> Trial:
     """Find out whether it would work, and send nothing."""
-    sink = instance.sink_class(instance.settings, SinkContext(instance.name, "check"))
+    sink = instance.sink_class(instance.settings, SinkContext(instance.name, journal_id))
     try:
         async with asyncio.timeout(instance.settings.timeout):
             await sink.probe()

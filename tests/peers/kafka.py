@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import trustme
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 from cryptography.hazmat.primitives import serialization
 
 from tests.peers import CACHE, PeerProcess, accepts, free_port, unavailable
@@ -135,6 +135,10 @@ class KafkaBroker:
         command.insert(1, allowed)
         self._process = PeerProcess(command, self.folder / "broker.log")
         self._process.wait_until(self._is_ready, seconds=60)
+
+    def warm_up(self) -> None:
+        """Let it make what the first transaction of a cluster needs, which takes seconds."""
+        Producer({"bootstrap.servers": self.address(), "transactional.id": "warm-up"}).init_transactions(60)
 
     def kill(self) -> None:
         """End it as a power cut would."""

@@ -7,7 +7,7 @@ batch, which no topic takes, and a transaction of a producer that does not exist
 from typing import Any
 
 from aiokafka import errors
-from aiokafka.client import ConnectionGroup, CoordinationType
+from aiokafka.client import ConnectionGroup
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import AddPartitionsToTxnRequest
 from aiokafka.structs import TopicPartition
@@ -33,7 +33,7 @@ async def try_out(producer: Producer, settings: KafkaSettings, transactions: Tra
         await _may_write(client, topic, int(settings.timeout * 500))
     if transactions is None:
         return []
-    await _may_transact(client, transactions.transactional_id, topics)
+    await _may_transact(producer, transactions.transactional_id, topics)
     if settings.checkpoints not in topics:
         return []
     warning = await transactions.look(client)
@@ -52,8 +52,8 @@ async def _may_write(client: Any, topic: str, timeout_ms: int) -> None:
         raise Misconfigured(f"the brokers do not let us write to topic {topic}; allow WRITE on it")
 
 
-async def _may_transact(client: Any, transactional_id: str, topics: list[str]) -> None:
-    coordinator = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
+async def _may_transact(producer: Producer, transactional_id: str, topics: list[str]) -> None:
+    client, coordinator = producer.client, await producer.coordinator()
     wanted = [(topic, [min(client.cluster.partitions_for_topic(topic))]) for topic in topics]
     request = AddPartitionsToTxnRequest(transactional_id, _NOBODY, 0, wanted)
     answer = await client.send(coordinator, request, group=ConnectionGroup.COORDINATION)

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, errors
+from aiokafka.client import CoordinationType
 from aiokafka.partitioner import DefaultPartitioner
 
 from forwarder.errors import Retryable
@@ -85,6 +86,16 @@ class Producer:
         :raises KafkaError: the brokers do not let us
         """
         await self._inner._sender.start()
+
+    async def coordinator(self) -> int:
+        """Find the node that coordinates our transactions, without beginning anything.
+
+        May wait for ever, as for a cluster that has had no transaction yet; the caller bounds it.
+
+        :raises KafkaError: the brokers do not let us know
+        """
+        sender, transactions = self._inner._sender, self._inner._txn_manager
+        return int(await sender._find_coordinator(CoordinationType.TRANSACTION, transactions.transactional_id))
 
     async def choose(self, topic: str, keys: Sequence[bytes | None], deadline: float) -> list[int]:
         """Choose a partition for each key as the Java client does; all without a key go to one partition with a leader.

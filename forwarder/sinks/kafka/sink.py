@@ -130,24 +130,19 @@ class KafkaSink(Sink[KafkaSettings]):
 
     async def _open(self) -> int | None:
         await self.close()
-        transactions = self._transactions
-        identity: dict[str, Any] = {}
-        if transactions is not None:
-            identity["transactional_id"] = transactions.transactional_id
-            identity["transaction_timeout_ms"] = transactions.timeout_ms
-        producer, topic = await self._connect(identity)
+        producer, topic = await self._connect()
         self._packer.use(producer, topic)
-        if transactions is not None:
-            return await transactions.begin(producer, self._deadline())
+        if self._transactions is not None:
+            return await self._transactions.begin(producer, self._deadline())
         await producer.start()
         return None
 
     async def _try_out(self) -> None:
-        producer, topic = await self._connect({}, dry=True)
+        producer, topic = await self._connect(dry=True)
         findings = await try_out(producer, self.settings, self._transactions)
         self._topic = replace(topic, warnings=[*topic.warnings, *findings])
 
-    async def _connect(self, identity: dict[str, Any], *, dry: bool = False) -> tuple[Producer, Topic]:
+    async def _connect(self, *, dry: bool = False) -> tuple[Producer, Topic]:
         """Find brokers and topics, and make a producer that knows them."""
         options = connection_options(self.settings)
         server, connection = await first_contact(self.settings, options)
@@ -155,7 +150,11 @@ class KafkaSink(Sink[KafkaSettings]):
             topic = self._topic = await survey(self.settings, connection, options, dry=dry)
         finally:
             await hang_up(connection)
-        compression = self.settings.compression
+        compression, transactions = self.settings.compression, self._transactions
+        identity: dict[str, Any] = {}
+        if transactions is not None:
+            identity["transactional_id"] = transactions.transactional_id
+            identity["transaction_timeout_ms"] = transactions.timeout_ms
         self._producer = producer = Producer(
             self.settings.topics,
             bootstrap_servers=server,

@@ -49,6 +49,7 @@ def session_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBr
     """One broker for all tests; each has topics of its own."""
     broker = KafkaBroker(tmp_path_factory.mktemp("kafka"))
     broker.start()
+    broker.warm_up()
     yield broker
     broker.stop()
 

@@ -25,7 +25,7 @@ class BehindTheProxy(Destination):
 
     def settings(self) -> dict[str, Any]:
         address = self.broker.address("proxy")
-        return {"bootstrap_servers": address, "topic": self.topic, "timeout": 5, "delivery": self.delivery}
+        return {"bootstrap_servers": address, "topic": self.topic, "timeout": 8, "delivery": self.delivery}
 
     async def arrived(self) -> list[bytes]:
         records = await asyncio.to_thread(self.broker.read, self.topic)
