@@ -94,7 +94,7 @@ class KafkaBroker:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._jars = kafka_jars()
+        self.jars = kafka_jars()
         self._ports = {name: free_port() for name in _LISTENERS}
         self._process: PeerProcess | None = None
         self._frozen = False
@@ -114,7 +114,7 @@ class KafkaBroker:
         self._properties.write_text(re.sub(r"\{(\w+)\}", lambda hole: values[hole[1]], template))
         scram = [f"SCRAM-SHA-{size}=[name={USER},password={PASSWORD}]" for size in (256, 512)]
         run_tool(
-            self._jars, "kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", CLUSTER_ID, "--config",
+            self.jars, "kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", CLUSTER_ID, "--config",
             str(self._properties), "--add-scram", scram[0], "--add-scram", scram[1],
         )  # fmt: skip
 
@@ -131,14 +131,15 @@ class KafkaBroker:
     def start(self) -> None:
         """Start it and wait until it answers."""
         allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://{self.folder / 'keys.json'}"
-        command = [*java(self._jars), "kafka.Kafka", str(self._properties)]
+        command = [*java(self.jars), "kafka.Kafka", str(self._properties)]
         command.insert(1, allowed)
         self._process = PeerProcess(command, self.folder / "broker.log")
         self._process.wait_until(self._is_ready, seconds=60)
 
     def warm_up(self) -> None:
         """Let it make what the first transaction of a cluster needs, which takes seconds."""
-        Producer({"bootstrap.servers": self.address(), "transactional.id": "warm-up"}).init_transactions(60)
+        settings = {"bootstrap.servers": self.address(), "transactional.id": "warm-up", "log_level": 0}
+        Producer(settings).init_transactions(60)
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -247,7 +248,7 @@ class KafkaBroker:
             for part in ("--formatter-property", f"print.{what}=true")
         ]
         return run_tool(
-            self._jars, "org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", self.address(),
+            self.jars, "org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", self.address(),
             "--topic", topic,
             "--from-beginning", "--max-messages", str(count), "--timeout-ms", "15000", *show,
         )  # fmt: skip
