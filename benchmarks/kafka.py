@@ -128,7 +128,8 @@ def _ours(broker: KafkaBroker, topic: str, items: list[Item], delivery: str) -> 
 def _perf_test(broker: KafkaBroker, topic: str, events: int, size: int, *, transactions: bool) -> float:
     command = [
         *java(broker.jars), "org.apache.kafka.tools.ProducerPerformance", "--topic", topic,
-        "--num-records", str(events), "--record-size", str(size), "--throughput", "-1", "--bootstrap-server", broker.address(),
+        "--num-records", str(events), "--record-size", str(size), "--throughput", "-1",
+        "--bootstrap-server", broker.address(),
         "--command-property", "acks=all", "--command-property", "batch.size=262144",
     ]  # fmt: skip
     if transactions:

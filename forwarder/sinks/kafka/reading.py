@@ -22,10 +22,14 @@ _FETCH_WAIT_MS = 200
 
 
 class Reader:
-    """Reads partitions by an ``AIOKafkaClient`` that knows their leaders."""
+    """Reads partitions by an ``AIOKafkaClient`` that knows their leaders.
+
+    :ivar hidden: where a reader waits for an open transaction to end, for people; None while it does not
+    """
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self.hidden: str | None = None
 
     def partitions(self, topic: str) -> list[int]:
         """The partitions of *topic*."""
@@ -75,6 +79,8 @@ class Reader:
                 if record.offset >= stop:
                     return
                 yield record
+            stands = records.next_fetch_offset == at
+            self.hidden = f"topic {topic}, partition {partition}, from offset {at} on" if stands else None
             at = records.next_fetch_offset
 
     async def _fetch(self, where: TopicPartition, at: int) -> tuple[bytes, Iterable[tuple[int, int]]]:

@@ -117,7 +117,14 @@ class KafkaSink(Sink[KafkaSettings]):
                 return await work()
         except TimeoutError as error:
             await self.close()
-            raise Retryable(f"the brokers did not answer within {limit:g} s", kind="timeout") from error
+            hidden = None if self._transactions is None else self._transactions.hidden
+            reason = f"the brokers did not answer within {limit:g} s"
+            if hidden is not None:
+                remedy = (
+                    "if it does not end by itself, kafka-transactions.sh finds it (find-hanging) and ends it (abort)"
+                )
+                reason = f"a transaction is open for longer than {limit:g} s and hides {hidden}; {remedy}"
+            raise Retryable(reason, kind="timeout") from error
         except errors.KafkaError as error:
             await self.close()
             hint = None if isinstance(error, TokenError) else hung_up(error)

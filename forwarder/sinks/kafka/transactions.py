@@ -43,9 +43,15 @@ class Transactions:
         self._owned = False
         self._displaced = False
         self._present = Checkpoint(self._journal, self._owner)
+        self._reader: Reader | None = None
         self._had = Rollbacks(settings.topic, self._journal)
         # A batch that takes as long as it may is tried again after that, before the brokers give the transaction up.
         self.timeout_ms = int(min(settings.timeout * 2, _LONGEST) * 1000)
+
+    @property
+    def hidden(self) -> str | None:
+        """Where an open transaction hid what we wanted to read, when it did not end in time."""
+        return None if self._reader is None else self._reader.hidden
 
     def raise_if_displaced(self) -> None:
         """Stay away once another process has taken our place.
@@ -64,7 +70,7 @@ class Transactions:
         :raises Misconfigured: the place is another journal's, or was taken from us
         :raises KafkaError: the brokers do not let us
         """
-        reader = Reader(producer.client)
+        reader = self._reader = Reader(producer.client)
         self._check(await last_checkpoint(reader, self._topic, self._key, fenced=False))
         await producer.start()
         found = await last_checkpoint(reader, self._topic, self._key, fenced=True)
@@ -133,7 +139,8 @@ class Transactions:
         until = self._present.seq or 0
         if any(one.after <= known and until <= one.until for one in self._present.rollbacks):
             return
-        stretch = await self._had.find(Reader(producer.client), known, until)
+        self._reader = Reader(producer.client)
+        stretch = await self._had.find(self._reader, known, until)
         await self.commit(producer, [], self._present.after_rollback(stretch), deadline)
 
     async def look(self, client: Any) -> str | None:

@@ -262,6 +262,21 @@ async def test_the_position_is_waited_for_while_anothers_transaction_hides_it(
     assert await opening == 5
 
 
+async def test_a_transaction_that_does_not_end_is_named(broker: KafkaBroker, topic: str, make_sink: MakeSink) -> None:
+    sink = make_sink(**ONCE)
+    theirs = TheirProducer({"bootstrap.servers": broker.address(), "transactional.id": new_name(), "log_level": 0})
+    await asyncio.to_thread(theirs.init_transactions, 20)
+    theirs.begin_transaction()
+    theirs.produce(f"{topic}.checkpoint", b"{}", "theirs", partition=0)
+    await asyncio.to_thread(theirs.flush, 20)
+    impatient = make_sink(**ONCE | {"timeout": 6})
+    with pytest.raises(Retryable, match=r"checkpoint, partition 0, from offset 0 on; .*find-hanging"):
+        await impatient.open()
+    await asyncio.to_thread(theirs.abort_transaction, 20)
+    del theirs
+    await sink.open()
+
+
 async def test_a_record_under_our_key_that_is_none_of_ours_is_reported(
     broker: KafkaBroker, topic: str, make_sink: MakeSink
 ) -> None:
