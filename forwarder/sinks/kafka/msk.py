@@ -33,12 +33,15 @@ class MskTokens(AbstractTokenProvider):  # type: ignore[misc] # the library ship
 
         :raises TokenError: no credentials were found, or not in time
         """
-        provider = import_module(_SIGNER).MSKAuthTokenProvider
         try:
             async with asyncio.timeout(self._timeout):
-                signed, _ = await asyncio.to_thread(provider.generate_auth_token, self._region)
+                return await asyncio.to_thread(_sign, self._region)
         except Exception as error:  # noqa: BLE001 # botocore raises dozens of kinds, and they mean the same to us
             # The type alone: what the AWS libraries raise may quote what they were given.
             reason = f"no AWS credentials to sign with ({type(error).__name__}); give the process a role or a profile"
             raise TokenError(Misconfigured(reason)) from None
-        return str(signed)
+
+
+def _sign(region: str) -> str:
+    token, _ = import_module(f"{_SIGNER}.MSKAuthTokenProvider").generate_auth_token(region)
+    return str(token)

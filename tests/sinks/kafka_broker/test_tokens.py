@@ -140,3 +140,21 @@ async def test_without_our_certificate_it_says_so(broker: KafkaBroker, make_sink
     )
     with pytest.raises(Misconfigured, match="the TLS files"):
         await sink.open()
+
+
+async def test_amazons_tokens_are_offered_and_a_refusal_names_the_policy(
+    broker: KafkaBroker, make_sink: MakeSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker here cannot take them; that it read one shows in its answer."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
+    sink = make_sink(
+        bootstrap_servers=broker.address("tokens"),
+        security_protocol="SASL_SSL",
+        sasl_mechanism="AWS_MSK_IAM",
+        aws_region="eu-west-1",
+        tls_ca_file=broker.folder / "ca.pem",
+        timeout=20,
+    )
+    with pytest.raises(Misconfigured, match="rejected the credentials; check the policy of our role"):
+        await sink.open()
