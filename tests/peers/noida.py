@@ -70,7 +70,8 @@ class Noida:
         """Create a topic of three partitions, and that of the positions in it."""
         client = admin.AdminClient({"bootstrap.servers": self.address, "log_level": 0})
         wanted = [
-            admin.NewTopic(name, 3, 1),
+            # It deletes old records at once, and those of the tests are old by the time that they bear.
+            admin.NewTopic(name, 3, 1, config={"retention.ms": "-1"}),
             admin.NewTopic(f"{name}.checkpoint", 1, 1, config={"cleanup.policy": "compact"}),
         ]
         for answer in client.create_topics(wanted).values():

@@ -97,6 +97,7 @@ async def check_live(settings: dict[str, str], folder: Path) -> tuple[int, str]:
 async def test_check_live_says_what_is_wrong_and_what_ought_to_be_otherwise(
     broker: KafkaBroker, topic: str, tmp_path: Path
 ) -> None:
+    broker.configure_topic(topic, retention_ms=str(7 * 86_400_000))
     async with SimulatedPersona(World(records=5)) as persona:
         patient = {"kafka_timeout": "30s"}
         good = variables(tmp_path, persona, broker.address(), topic, **patient)
