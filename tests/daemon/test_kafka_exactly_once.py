@@ -25,7 +25,7 @@ import pytest
 
 from forwarder.errors import JournalUnavailable
 from forwarder.journal.status import read_status
-from tests.daemon.process import DaemonProcess, SimulatorProcess, caught_up, environment, simulator, status_of
+from tests.daemon.process import DaemonProcess, SimulatorProcess, caught_up, environment, simulator, status_of, until
 from tests.peers.kafka_cluster import NODES, KafkaCluster
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.xdist_group("kafka-cluster")]
@@ -137,6 +137,12 @@ class Deployment:
         copy(random.choice(older), self.journal)
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether every thread of a process has come to a halt: the signal may find one in the middle of a write."""
+    states = [stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return set(states) == {"T"}
+
+
 def copy(journal: Path, to: Path) -> Path:
     """Copy a journal that nobody is writing at this moment, with what SQLite has not put into it yet."""
     for ending in ("", "-wal", "-shm"):
@@ -196,6 +202,7 @@ class Torment:
             await first.logged("sink.opened", PATIENCE)
             await asyncio.sleep(self.random.uniform(0, 1.0))
             first.send(signal.SIGSTOP)
+            await until(lambda: is_stopped(first.pid), PATIENCE, lambda: "it does not stop")
             elsewhere = self.ours.folder / f"takeover-{self.ordeal.done['pause']}"
             elsewhere.mkdir()
             copy(self.ours.journal, elsewhere / "forwarder.db")

@@ -52,6 +52,7 @@ class KafkaCluster:
         for node in NODES:
             self.begin(node)
         self.wait(lambda: all(accepts(port) for port in self._plain.values()))
+        self.wait(lambda: self._known_nodes() == set(NODES))
 
     def begin(self, node: int) -> None:
         """Start one node, and do not wait for it."""
@@ -111,6 +112,14 @@ class KafkaCluster:
         except KafkaException:
             return {}
         return found
+
+    def _known_nodes(self) -> set[int]:
+        """The nodes that may be given replicas: one that listens need not be among them yet."""
+        try:
+            with reader(self.address) as consumer:
+                return set(consumer.list_topics(timeout=5).brokers)
+        except KafkaException:
+            return set()
 
     def _properties(self, node: int) -> Path:
         return self.folder / f"node-{node}.properties"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,21 @@ def reader(brokers: str, *, committed: bool = True) -> Iterator[Any]:
 
 def read_topic(brokers: str, topic: str, *, committed: bool = True) -> list[Record]:
     """Read everything that *topic* holds now, partition by partition, once no transaction is open in it."""
+    # To one that reads what is committed, the library gives an end before which no transaction is open.
+    with reader(brokers, committed=False) as consumer:
+        partitions = sorted(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+        bounds = {each: consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=10) for each in partitions}
     with reader(brokers, committed=committed) as consumer:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        return [record for partition in sorted(partitions) for record in _read_partition(consumer, topic, partition)]
+        return [
+            record
+            for partition, (first, end) in bounds.items()
+            if first < end
+            for record in _read_partition(consumer, topic, partition, end)
+        ]
 
 
-def _read_partition(consumer: Any, topic: str, partition: int) -> Iterator[Record]:
-    _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-    if not end:
-        return
-    consumer.assign([TopicPartition(topic, partition, 0)])
+def _read_partition(consumer: Any, topic: str, partition: int, end: int) -> Iterator[Record]:
+    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
     deadline = time.monotonic() + 30
     while True:
         message = consumer.poll(1)
