@@ -92,7 +92,7 @@ class Packer:
         One that is for the size refuses the event if it was alone. Else the limit was lowered since we read it, or we
         may not read it: from now on events go one by one.
         """
-        if isinstance(error, TOO_LARGE):
+        if isinstance(error, TOO_LARGE) and parcels:
             if len(parcels) == len(parcels[0].places) == 1:
                 return Refused(self._explain(parcels[0].size), at=accepted)
             self.one_by_one = True
