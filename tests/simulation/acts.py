@@ -138,6 +138,8 @@ def _restart(stage: "Stage", one: Happening) -> None:
 
 
 def _stay_away(stage: "Stage", one: Happening) -> None:
+    if stage.life.ended.is_set():
+        return  # it is away already, and comes back when it was to
     stage.restart_after = one.lasts
     stage.delayed += one.lasts
     stage.life.stop()
