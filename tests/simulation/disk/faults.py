@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.simulation import sqlite_door
-from tests.simulation.sqlite_volume import OpenFile
+from tests.simulation.disk import sqlite_door
+from tests.simulation.disk.sqlite_volume import OpenFile
 
 CODES = {
     "open": sqlite3.SQLITE_CANTOPEN,

@@ -12,9 +12,9 @@ from forwarder.journal import Journal
 from forwarder.journal.file import RESERVE_BYTES
 from tests.journal.inline import Inline
 from tests.journal.test_journal import NOW, SetClock, everything, fill
-from tests.simulation.database import INSERT, connect, count, failing, insert
 from tests.simulation.disk import Disk
-from tests.simulation.test_journal_on_disk import PAGES
+from tests.simulation.disk.database import INSERT, connect, count, failing, insert
+from tests.simulation.disk.test_journal_on_disk import PAGES
 
 
 def test_on_a_full_disk_nothing_grows_and_the_rest_goes_on(disk: Disk, db: sqlite3.Connection) -> None:

@@ -10,8 +10,8 @@ import pytest
 from forwarder.journal import Journal
 from tests.journal.inline import Inline
 from tests.journal.test_journal import SetClock
-from tests.simulation.database import INSERT, connect, count, failing, insert
 from tests.simulation.disk import Disk
+from tests.simulation.disk.database import INSERT, connect, count, failing, insert
 
 pytestmark = pytest.mark.usefixtures("reachable_sqlite")
 

@@ -32,11 +32,11 @@ from typing import Self
 from unittest.mock import patch
 
 from forwarder.journal import file as journal_file
-from tests.simulation import sqlite_door
-from tests.simulation.disk_faults import CODES, SHM_UNLOCK, Faults
-from tests.simulation.medium import Kind, Medium
-from tests.simulation.platter import Change, Truncate, Write, remove
-from tests.simulation.sqlite_volume import OpenFile
+from tests.simulation.disk import sqlite_door
+from tests.simulation.disk.faults import CODES, SHM_UNLOCK, Faults
+from tests.simulation.disk.medium import Kind, Medium
+from tests.simulation.disk.platter import Change, Truncate, Write, remove
+from tests.simulation.disk.sqlite_volume import OpenFile
 
 
 class Disk(Faults):

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation import sqlite_door
-from tests.simulation.database import connect
-from tests.simulation.disk import Disk
-from tests.simulation.sqlite_abi import SqliteHidden
+from tests.simulation.disk import Disk, sqlite_door
+from tests.simulation.disk.database import connect
+from tests.simulation.disk.sqlite_abi import SqliteHidden
 
 
 @pytest.fixture

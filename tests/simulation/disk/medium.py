@@ -4,7 +4,7 @@ import os
 from random import Random
 from typing import Literal, NamedTuple
 
-from tests.simulation.platter import Change, Platter, apply, lay_out, remove
+from tests.simulation.disk.platter import Change, Platter, apply, lay_out, remove
 
 Kind = Literal["process", "power"]
 """Who ends: all processes, or with them everything that was not synced."""

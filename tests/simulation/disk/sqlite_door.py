@@ -13,8 +13,8 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
-from tests.simulation import sqlite_abi as abi
-from tests.simulation.sqlite_volume import OpenFile, Volume
+from tests.simulation.disk import sqlite_abi as abi
+from tests.simulation.disk.sqlite_volume import OpenFile, Volume
 
 _KINDS = {0x100: "db", 0x800: "journal", 0x4000: "journal", 0x80000: "wal"}
 """By their SQLITE_OPEN flags, files that outlive a process; temporary ones are nobody's business."""

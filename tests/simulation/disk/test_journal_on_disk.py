@@ -18,7 +18,7 @@ from forwarder.errors import DiskFull, JournalUnavailable
 from forwarder.journal import CollectedRecord, Journal, PageRead, Row
 from tests.journal.inline import Inline
 from tests.simulation.disk import Disk
-from tests.simulation.medium import Kind
+from tests.simulation.disk.medium import Kind
 
 pytestmark = pytest.mark.usefixtures("reachable_sqlite")
 
