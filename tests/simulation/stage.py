@@ -223,6 +223,8 @@ class Stage:
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=8)) as session,
                 session.get(f"http://{ADMIN[0]}:{ADMIN[1]}/status") as answer,
             ):
+                if answer.status != 200:
+                    return None  # a failing disk cannot be read for it
                 status: dict[str, Any] = json.loads(await answer.read())
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
