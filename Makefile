@@ -47,8 +47,8 @@ bench: $(READY) ## Measure events a second, stage by stage, memory and idle cost
 # Worlds for `make simulate`; as many side by side as there are cores.
 SEEDS ?= 1000
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count())')
-simulate: $(READY) ## Play fresh worlds with the whole daemon and judge each (SEEDS=1000)
-	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --jobs $(JOBS)
+simulate: $(READY) ## Play fresh worlds with the whole daemon and judge each (SEEDS=1000; FIRST=1 repeats)
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --jobs $(JOBS) $(if $(FIRST),--first $(FIRST))
 
 mutants: $(READY) ## Plant wrong changes in the daemon, and see that the worlds find each
 	$(BIN)/python -m tests.simulation.mutants --jobs $(JOBS)

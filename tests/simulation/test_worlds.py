@@ -1,7 +1,6 @@
-"""Whole daemons in fresh worlds: every promise is kept, and what a seed decides is decided for good."""
+"""Whole daemons in worlds from seeds: every promise is kept, and what a seed decides is decided for good."""
 
 import os
-import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -14,17 +13,24 @@ from tests.simulation.playing import Verdict, play_apart
 
 WORLDS = int(os.environ.get("SIMULATED_WORLDS", "48"))
 SHARES = 4
-FIRST = int(os.environ.get("SIMULATED_FIRST", "0"))
+FIRST = int(os.environ.get("SIMULATED_FIRST", "1000"))
+"""The same worlds each time, so that a change is judged by what it changes; fresh ones are ``make simulate``'s."""
 
-KNOWN: dict[int, str] = {}
-"""Seeds that found something once, with what they found."""
+KNOWN: dict[int, str] = {
+    18: "a request that the HTTP client repeats by itself went beyond the rate share",
+    170: "the same, with Persona's body cut",
+    20033: "a bad moment of a proxy left a hole",
+    50120: "the beginning of a young log was taken for a loss",
+    70012: "a status that a failing disk cannot give was taken for one",
+}
+"""Seeds that found something once, in us or in the oracle, with what they found."""
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("share", range(SHARES))
-def test_fresh_worlds_keep_every_promise(share: int) -> None:
+def test_worlds_keep_every_promise(share: int) -> None:
     """Crashes, power cuts, full disks, lost cursors, sinks that take and forget: nothing is lost or claimed wrongly."""
-    first = FIRST + share * WORLDS // SHARES if FIRST else secrets.randbelow(10**9)
+    first = FIRST + share * WORLDS // SHARES
     verdicts = list(play_apart(map(draw, range(first, first + WORLDS // SHARES)), jobs=1))
     broken = [verdict for verdict in verdicts if verdict.violations]
     assert not broken, told(broken)
@@ -70,7 +76,17 @@ def test_every_mutant_can_still_be_planted(mutant: Mutant, tmp_path: Path) -> No
 def test_a_daemon_that_forgets_its_place_is_found_out() -> None:
     """One mutant here, as a sign that the oracle is awake; ``python -m tests.simulation.mutants`` tries all."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.simulation.mutants", "--only", "cursor-not-written", "--worlds", "40"],
+        [
+            sys.executable,
+            "-m",
+            "tests.simulation.mutants",
+            "--only",
+            "cursor-not-written",
+            "--worlds",
+            "40",
+            "--first",
+            "1",
+        ],
         capture_output=True,
         text=True,
         check=False,
