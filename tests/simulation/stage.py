@@ -37,8 +37,8 @@ HIDDEN = "Überprüfung".encode()
 MOST_STEPS = 3_000_000
 MOST_LIVES = 60
 
-AGAIN_SECONDS = 2.0
-"""A daemon that has ended is started again so much later."""
+AGAIN_SECONDS, AGAIN_AT_MOST = 2.0, 60.0
+"""A daemon that has ended is started again so much later, twice as much after each that failed, as a cluster does."""
 
 REST_POLLS = 12
 """So many poll intervals long it is watched at rest."""
@@ -161,14 +161,17 @@ class Stage:
     # The daemon's lives
 
     async def _keep_alive(self) -> None:
-        """Start the daemon again whenever it has ended, as a cluster does."""
+        """Start the daemon again whenever it has ended."""
+        failures = 0
         while not self._ending:
             if len(self.lives) >= MOST_LIVES:
                 raise Exhausted
             life = self._start()
             await life.ended.wait()
             self._bury(life)
-            pause, self.restart_after = self.restart_after or AGAIN_SECONDS, 0.0
+            failures = failures + 1 if life.exit_status else 0
+            again = min(AGAIN_SECONDS * 2**failures, AGAIN_AT_MOST)
+            pause, self.restart_after = self.restart_after or again, 0.0
             await asyncio.sleep(pause)
 
     def _start(self) -> Life:
