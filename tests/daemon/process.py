@@ -120,6 +120,11 @@ class DaemonProcess(Process):
         await self.until(lambda: bool(found()), seconds)
         return found()[0]
 
+    async def stop(self, seconds: float = 20) -> int:
+        """SIGTERM once it runs; its exit status. Before that Python itself might not know the signal yet."""
+        await self.logged("daemon.started", 60)
+        return await super().stop(seconds)
+
     async def until(self, done: Callable[[], bool], seconds: float = 20) -> None:
         """Wait until *done*; fails if that takes longer, or if the daemon ends first."""
         await until(

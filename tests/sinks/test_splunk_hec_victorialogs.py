@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -88,11 +88,20 @@ async def holds(peer: VictoriaLogs, enough: Callable[[list[dict[str, Any]]], boo
     return rows
 
 
-async def test_kills_of_the_daemon_and_restarts_of_the_database_lose_nothing(tmp_path: Path) -> None:
-    """It has no acknowledgement, so it is ended politely; the daemon is not."""
-    random, kills = Random(7), 6
+@pytest.fixture
+def own_database(tmp_path: Path) -> Iterator[VictoriaLogs]:
+    """A database of the test's own, which it may restart."""
     peer = VictoriaLogs(tmp_path)
     peer.start()
+    yield peer
+    peer.stop()
+
+
+async def test_kills_of_the_daemon_and_restarts_of_the_database_lose_nothing(
+    tmp_path: Path, own_database: VictoriaLogs
+) -> None:
+    """It has no acknowledgement, so it is ended politely; the daemon is not."""
+    random, kills, peer = Random(7), 6, own_database
     async with simulator(tmp_path, "--records", str(RECORDS), "--rate", "0", "--limit", "1000000") as persona:
         variables = environment(
             tmp_path,
@@ -116,7 +125,6 @@ async def test_kills_of_the_daemon_and_restarts_of_the_database_lose_nothing(tmp
         with DaemonProcess(variables, tmp_path) as daemon:
             rows = await holds(peer, lambda rows: set(made) <= {row["fields.log_id"] for row in rows})
             assert await daemon.stop() == 0
-    peer.stop()
     found = Counter(row["fields.log_id"] for row in rows)
     assert found.keys() == set(made)
     print(f"{len(made):,} made, {len(found):,} stored, 0 missing, {found.total() - len(found)} twice; {kills} kills")
