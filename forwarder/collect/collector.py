@@ -113,6 +113,7 @@ class Collector:
             now = self._clock.monotonic()
             if now >= self._next_poll:
                 source = self.source = await self._open_poll(now)
+                now = self._clock.monotonic()  # a slow disk took its time, and the budget counts from the request
             ready = self._ready(source.gaps, now)
             delay = self._budget.delay(now) if ready else self._next_poll - now
             if delay > 0:

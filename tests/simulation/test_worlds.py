@@ -20,6 +20,7 @@ KNOWN: dict[int, str] = {
     18: "a request that the HTTP client repeats by itself went beyond the rate share",
     170: "the same, with Persona's body cut",
     20033: "a bad moment of a proxy left a hole",
+    300113: "the rate budget counted a poll from before the journal had opened it",
     50120: "the beginning of a young log was taken for a loss",
     70012: "a status that a failing disk cannot give was taken for one",
 }
