@@ -3,15 +3,13 @@
 Debian's package, unpacked into the cache (nothing is installed, no service is started), unless the machine has it.
 """
 
-import fcntl
 import os
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.peers import CACHE, PeerProcess, accepts, free_port, unavailable
+from tests.peers import PeerProcess, accepts, free_port, unavailable
+from tests.peers.debian import unpacked
 
 _PACKAGES = ("nginx", "libpcre2-8-0", "libcrypt1", "libssl3", "zlib1g")
 COOKIE = "SERVERID"
@@ -22,31 +20,10 @@ def find_nginx() -> tuple[Path, Path | None]:
     installed = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if installed is not None:
         return Path(installed), None
-    root = CACHE / "nginx" / "root"
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with (root.parent / "lock").open("w") as lock:  # two test processes fetch once
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not root.exists():
-            _fetch(root)
+    root = unpacked("nginx", _PACKAGES)
     for library in root.glob("usr/lib/*/libpcre2-8.so.0"):
         return root / "usr" / "sbin" / "nginx", library.parent
     return unavailable(f"no nginx below {root}")
-
-
-def _fetch(root: Path) -> None:
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        unavailable("nginx is fetched with apt-get and dpkg, and this machine has none")
-    with tempfile.TemporaryDirectory(dir=root.parent) as folder:
-        download = ["apt-get", "download", "-q", *_PACKAGES]
-        done = subprocess.run(download, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
-            done = subprocess.run(download, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            unavailable(f"nginx cannot be fetched: {done.stderr.strip()[-300:]}")
-        for package in Path(folder).glob("*.deb"):
-            subprocess.run(["dpkg", "-x", str(package), f"{folder}/unpacked"], check=True)
-        Path(folder, "unpacked").rename(root)
 
 
 class Nginx:
