@@ -5,11 +5,14 @@ they are remembered, and after one that was undone they are recalled.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from forwarder.journal import collecting, ledger
+from forwarder.clock import BEGINNING
+from forwarder.journal import collecting, delivering, ledger
 from forwarder.journal.collecting import Arrival, SourceRecord
-from forwarder.journal.gaps import Changes, Outcome
+from forwarder.journal.delivering import DeadLetter
+from forwarder.journal.gaps import Changes, Outcome, PageUnreadable
 from forwarder.journal.rules import Held, first_number, held_for, is_due
 
 
@@ -75,6 +78,19 @@ class Books:
         after = collecting.read_source(db, name)
         return Collected(changes, after, len(changes.fresh), len(changes.seen))
 
+    def step_over(self, db: sqlite3.Connection, name: str, gap_id: int, server_time: int, collected: int) -> Collected:
+        """Pass the unreadable record below the gap's cursor, if a known id lies below it; *collected* is our now."""
+        source = collecting.read_source(db, name)
+        gap = next(gap for gap in source.gaps if gap.id == gap_id)
+        older = collecting.nearest_older(db, source.id, ledger.look_below(gap, server_time), gap.mark)
+        arrival = Arrival((), {}, collected, server_time)
+        return self.collect(db, name, gap_id, PageUnreadable(server_time, older), arrival, BEGINNING)
+
+    def commit(self, db: sqlite3.Connection, sink: str, cursor: int, dead: Sequence[DeadLetter]) -> None:
+        """Move the sink's cursor, keep its dead letters, and drop the events that now every sink has."""
+        delivering.advance(db, sink, cursor, dead)
+        self.backlog_bytes -= delivering.prune(db)
+
     def release(self, db: sqlite3.Connection, source: int, now: int, older_than: int) -> int:
         """Release what the source's gaps have held back for *older_than* microseconds; returns how many events."""
         due = [gap for (of, gap), held in self._held.items() if of == source and held_for(held, now) >= older_than]
@@ -100,6 +116,24 @@ class Books:
         self.next_seq += count
         self._held.pop((source, gap), None)
         return count
+
+
+def open_poll(db: sqlite3.Connection, name: str, *, now: int, lookback: int, sweep_interval: int) -> SourceRecord:
+    """Open the next poll's gap, if the ledger finds it time; times are microseconds, *now* Persona's."""
+    source = collecting.load_source(db, name)
+    sights, gaps = collecting.counters(db, source.id)
+    gap = ledger.next_poll(
+        source.state,
+        source.gaps,
+        gap_id=gaps + 1,
+        mark=sights,
+        now=now,
+        lookback=lookback,
+        sweep_interval=sweep_interval,
+    )
+    if gap is not None:
+        collecting.open_gap(db, source.id, gap)
+    return collecting.read_source(db, name)
 
 
 def _load_held(db: sqlite3.Connection) -> dict[tuple[int, int], Held]:

@@ -8,13 +8,13 @@ from pathlib import Path
 from random import Random, SystemRandom
 from typing import TypeVar
 
-from forwarder.clock import BEGINNING, SECOND, Clock
-from forwarder.journal import collecting, delivering, ledger
-from forwarder.journal.books import Books, Collected
+from forwarder.clock import SECOND, Clock
+from forwarder.journal import collecting, delivering
+from forwarder.journal.books import Books, Collected, open_poll
 from forwarder.journal.collecting import Arrival, SourceRecord
 from forwarder.journal.database import Database, Work
 from forwarder.journal.delivering import Backlog, DeadLetter, StoredEvent
-from forwarder.journal.gaps import CursorRefused, PageRead, PageUnreadable
+from forwarder.journal.gaps import CursorRefused, PageRead
 from forwarder.journal.rules import place_of_new_sink
 
 T = TypeVar("T")
@@ -115,24 +115,9 @@ class Journal:
 
     async def open_poll(self, name: str, *, now: int, lookback: int, sweep_interval: int) -> SourceRecord:
         """Open the next poll's gap, if all open ones were started. Times are microseconds, *now* Persona's."""
-
-        def work(db: sqlite3.Connection) -> SourceRecord:
-            source = collecting.load_source(db, name)
-            sights, gaps = collecting.counters(db, source.id)
-            gap = ledger.next_poll(
-                source.state,
-                source.gaps,
-                gap_id=gaps + 1,
-                mark=sights,
-                now=now,
-                lookback=lookback,
-                sweep_interval=sweep_interval,
-            )
-            if gap is not None:
-                collecting.open_gap(db, source.id, gap)
-            return collecting.read_source(db, name)
-
-        return await self._write(work)
+        return await self._write(
+            lambda db: open_poll(db, name, now=now, lookback=lookback, sweep_interval=sweep_interval)
+        )
 
     async def collect(
         self,
@@ -154,16 +139,8 @@ class Journal:
 
     async def step_over(self, name: str, gap_id: int, server_time: int) -> Collected:
         """Pass the unreadable record below the gap's cursor, if a known id lies below it."""
-
-        def work(db: sqlite3.Connection) -> Collected:
-            source = collecting.load_source(db, name)
-            gap = next(gap for gap in source.gaps if gap.id == gap_id)
-            below = ledger.look_below(gap, server_time)
-            outcome = PageUnreadable(server_time, collecting.nearest_older(db, source.id, below, gap.mark))
-            arrival = Arrival((), {}, self._clock.now(), server_time)
-            return self._books.collect(db, name, gap_id, outcome, arrival, BEGINNING)
-
-        return await self._write(work)
+        collected = self._clock.now()
+        return await self._write(lambda db: self._books.step_over(db, name, gap_id, server_time, collected))
 
     async def release(self, name: str, *, older_than: int = 0) -> int:
         """Release what the source's gaps have held back for *older_than* microseconds; returns how many events."""
@@ -216,12 +193,7 @@ class Journal:
 
     async def commit(self, sink: str, cursor: int, dead: Sequence[DeadLetter] = ()) -> None:
         """Move the sink's cursor, keep its dead letters, and drop the events that now every sink has."""
-
-        def work(db: sqlite3.Connection) -> None:
-            delivering.advance(db, sink, cursor, dead)
-            self._books.backlog_bytes -= delivering.prune(db)
-
-        await self._write(work, room_needed=False)
+        await self._write(lambda db: self._books.commit(db, sink, cursor, dead), room_needed=False)
 
     async def backlog(self, sink: str) -> Backlog:
         """What the sink has still to get."""

@@ -4,9 +4,8 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from forwarder.clock import BEGINNING
-from forwarder.journal import collecting, delivering, ledger
-from forwarder.journal.books import Books
+from forwarder.journal import collecting, delivering
+from forwarder.journal.books import Books, open_poll
 from forwarder.journal.collecting import Arrival, CollectedRecord, SourceRecord
 from forwarder.journal.delivering import DeadLetter
 from forwarder.journal.gaps import Changes, Gap, Hole, Outcome, PageRead, PageUnreadable, SourceState
@@ -58,22 +57,7 @@ class SqlStore:
         return [Hole(*row) for row in self._db.execute("SELECT kind, since, until FROM hole")]
 
     def open_poll(self, now: int, lookback: int, sweep_interval: int) -> None:
-        def work() -> None:
-            source = self._read()
-            sights, gaps = collecting.counters(self._db, source.id)
-            gap = ledger.next_poll(
-                source.state,
-                source.gaps,
-                gap_id=gaps + 1,
-                mark=sights,
-                now=now,
-                lookback=lookback,
-                sweep_interval=sweep_interval,
-            )
-            if gap is not None:
-                collecting.open_gap(self._db, source.id, gap)
-
-        self._write(work)
+        self._write(lambda: open_poll(self._db, NAME, now=now, lookback=lookback, sweep_interval=sweep_interval))
 
     def collect(self, gap_id: int, outcome: Outcome, collected: int, start_at: int) -> Changes:
         rows = outcome.rows if isinstance(outcome, PageRead) else ()
@@ -82,10 +66,7 @@ class SqlStore:
         return self._write(lambda: self._books.collect(self._db, NAME, gap_id, outcome, arrival, start_at)).changes
 
     def step_over(self, gap_id: int, server_time: int, collected: int) -> Changes:
-        source = self._read()
-        gap = next(gap for gap in source.gaps if gap.id == gap_id)
-        older = collecting.nearest_older(self._db, source.id, ledger.look_below(gap, server_time), gap.mark)
-        return self.collect(gap_id, PageUnreadable(server_time, older), collected, BEGINNING)
+        return self._write(lambda: self._books.step_over(self._db, NAME, gap_id, server_time, collected)).changes
 
     def release(self, now: int, older_than: int = 0) -> None:
         self._write(lambda: self._books.release(self._db, self._source_id, now, older_than))
@@ -105,12 +86,7 @@ class SqlStore:
 
     def commit(self, sink: str, cursor: int, dead: Mapping[int, str]) -> None:
         letters = [DeadLetter(seq, NAME, id_, "refused", 0, b"", None) for seq, id_ in dead.items()]
-
-        def work() -> None:
-            delivering.advance(self._db, sink, cursor, letters)
-            self._books.backlog_bytes -= delivering.prune(self._db)
-
-        self._write(work)
+        self._write(lambda: self._books.commit(self._db, sink, cursor, letters))
 
     @property
     def sinks(self) -> Sequence[str]:
