@@ -8,7 +8,7 @@ from forwarder.journal import collecting, delivering
 from forwarder.journal.books import Books, open_poll
 from forwarder.journal.collecting import Arrival, CollectedRecord, SourceRecord
 from forwarder.journal.delivering import DeadLetter
-from forwarder.journal.gaps import Changes, Gap, Hole, Outcome, PageRead, PageUnreadable, SourceState
+from forwarder.journal.gaps import Changes, Gap, Hole, Outcome, PageRead, SourceState
 from forwarder.journal.journal import FORGET_CHUNK
 from forwarder.journal.rules import place_of_new_sink
 from forwarder.journal.schema import TABLES
@@ -61,7 +61,7 @@ class SqlStore:
 
     def collect(self, gap_id: int, outcome: Outcome, collected: int, start_at: int) -> Changes:
         rows = outcome.rows if isinstance(outcome, PageRead) else ()
-        server_time = outcome.server_time if isinstance(outcome, PageRead | PageUnreadable) else None
+        server_time = outcome.server_time if isinstance(outcome, PageRead) else None
         arrival = Arrival([CollectedRecord(row, b"{}", None) for row in rows], {}, collected, server_time)
         return self._write(lambda: self._books.collect(self._db, NAME, gap_id, outcome, arrival, start_at)).changes
 
