@@ -16,8 +16,8 @@ configuration. Nothing here retries: what a broken session left unacknowledged i
 
 import asyncio
 from collections.abc import Sequence
-from importlib.metadata import version
 
+from forwarder import __version__
 from forwarder.errors import Failure, Misconfigured, Retryable
 from forwarder.sinks.syslog.relp_frames import (
     Frame,
@@ -76,7 +76,7 @@ class RelpSession(Wire):
         :raises Misconfigured: the peer speaks no RELP, or takes no syslog messages
         :raises Retryable: it hung up
         """
-        offers = {"relp_version": "1", "relp_software": f"persona-siem-forwarder,{_version()}", "commands": "syslog"}
+        offers = {"relp_version": "1", "relp_software": f"persona-siem-forwarder,{__version__}", "commands": "syslog"}
         reply = await self._ask(b"open", write_offers(offers))
         if reply.code != _OK:
             raise Misconfigured(f"the receiver opens no RELP session: {reply.code} {_shown(reply.text)}")
@@ -204,7 +204,3 @@ class RelpSession(Wire):
 
 def _shown(text: str) -> str:
     return visible(text)[:200]
-
-
-def _version() -> str:
-    return version("persona-siem-forwarder")
