@@ -24,9 +24,10 @@ class Trial:
 
 async def try_out(settings: Settings) -> list[Trial]:
     """Try every source and sink, all at once; in the order of the configuration, sources first."""
+    journal_id = _journal_id(settings)
     return await asyncio.gather(
         *(_ask(source) for source in settings.sources),
-        *(_open(sink, _journal_id(settings)) for sink in settings.sinks),
+        *(_open(sink, journal_id) for sink in settings.sinks),
     )
 
 
