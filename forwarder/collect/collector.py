@@ -25,6 +25,7 @@ from forwarder.journal import RELEASE_AFTER, Collected, CursorRefused, Gap, Jour
 from forwarder.metrics import Metrics
 from forwarder.pulse import Pulse, Stopping
 from forwarder.retry import Backoff
+from forwarder.variables import stem
 
 UNAVAILABLE: Final = Backoff(first=1.0, cap=60.0)
 MISCONFIGURED: Final = Backoff(first=5.0, cap=60.0)
@@ -213,8 +214,7 @@ class Collector:
             self._answered = True
             return True
         if not self._answered:
-            variable = f"FORWARDER_{self.name.upper().replace('-', '_')}_API_KEY"
-            raise ConfigurationError([Problem(variable, problem)])
+            raise ConfigurationError([Problem(f"{stem(self.name)}_API_KEY", problem)])
         self.health.reason = problem
         return False
 

@@ -32,6 +32,7 @@ from forwarder.collect.unreached import unreached
 from forwarder.errors import Misconfigured, Retryable, Unreadable
 from forwarder.metrics import Metrics
 from forwarder.record import Json
+from forwarder.variables import stem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ class PersonaApi:
         self._settings = settings
         self._metrics = metrics
         self._name = name
-        self._variable = f"FORWARDER_{name.upper().replace('-', '_')}"
+        self._variable = stem(name)
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._sent = 0

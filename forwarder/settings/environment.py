@@ -7,8 +7,7 @@ from pathlib import Path
 from dotenv.parser import Binding, parse_stream
 
 from forwarder.errors import ConfigurationError, Problem
-
-PREFIX = "FORWARDER_"
+from forwarder.variables import PREFIX
 
 
 def read_environment(env_file: Path | None = None) -> dict[str, str]:

@@ -11,7 +11,6 @@ from forwarder.delivery.filters import parse_filter
 from forwarder.errors import ConfigurationError, Problem
 from forwarder.formats import FORMATS, PLANNED
 from forwarder.secret import Secret
-from forwarder.settings.environment import PREFIX
 from forwarder.settings.kubernetes import is_service_link, is_service_variable
 from forwarder.settings.names import Named, collisions, parse_entry, problem_of
 from forwarder.settings.reading import Loaded, read
@@ -31,6 +30,7 @@ from forwarder.settings.sections import (
 from forwarder.sinks import sink_class, sink_kinds
 from forwarder.sinks.base import Sink, SinkSettings
 from forwarder.units import parse_list
+from forwarder.variables import PREFIX
 
 SOURCE_KINDS = {"persona": PersonaSettings}
 

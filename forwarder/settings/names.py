@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from forwarder.errors import Problem
-from forwarder.settings.environment import PREFIX
+from forwarder.variables import mapped, stem
 
 RESERVED = frozenset(
     {"sources", "sinks", "state", "http", "log", "shutdown", "redact", "pseudonymize", "pseudonym", "service", "port"},
@@ -21,11 +21,6 @@ RESERVED = frozenset(
 """Names that settings of the whole daemon, or Kubernetes' service variables, already begin with."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
-
-
-def mapped(name: str) -> str:
-    """Return *name* as it stands in variables: ``soc-eu`` is ``SOC_EU``."""
-    return name.upper().replace("-", "_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +34,7 @@ class Named:
     @property
     def prefix(self) -> str:
         """What each of its variables begins with."""
-        return f"{PREFIX}{mapped(self.name)}_"
+        return f"{stem(self.name)}_"
 
 
 def parse_entry(entry: str, listed_in: str) -> Named:
@@ -60,7 +55,7 @@ def problem_of(entry: Named, kinds: Sequence[str]) -> Problem | None:
     if taken is not None:
         return Problem(
             entry.listed_in,
-            f"the name {name!r} is reserved: variables that begin with {PREFIX}{mapped(taken)} have a meaning already",
+            f"the name {name!r} is reserved: variables that begin with {stem(taken)} have a meaning already",
         )
     if entry.kind not in kinds:
         return Problem(

@@ -6,12 +6,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from forwarder.formats import PLANNED
-from forwarder.settings.environment import PREFIX
 from forwarder.settings.loading import SOURCE_KINDS
-from forwarder.settings.names import RESERVED, mapped
+from forwarder.settings.names import RESERVED
 from forwarder.settings.sections import OF_THE_DAEMON, Section, is_secret
 from forwarder.settings.written import choices, written
 from forwarder.sinks import sink_class
+from forwarder.variables import PREFIX, stem
 
 _INTRODUCTION = f"""\
 # Configuration
@@ -54,7 +54,7 @@ def reference_text(sink_kinds: Iterable[str]) -> str:
 
 
 def _named_as_its_kind(kind: str, model: type[BaseModel]) -> Section:
-    return Section(kind, f"{PREFIX}{mapped(kind)}_", model)
+    return Section(kind, f"{stem(kind)}_", model)
 
 
 def _table(section: Section) -> str:

@@ -12,9 +12,9 @@ from pydantic.fields import FieldInfo
 from forwarder.privacy import NO_DEFAULTS, check_path
 from forwarder.privacy.pseudonyms import Pseudonyms
 from forwarder.secret import Secret
-from forwarder.settings.environment import PREFIX
 from forwarder.sinks.base import SinkSettings, TlsSettings
 from forwarder.units import CommaList, Duration, Size
+from forwarder.variables import PREFIX
 
 SHORTEST_RETENTION = 187 * 86_400
 """Seconds; Persona returns a log for 6 months, at most 184 days, and 3 more are for clocks and late records."""

@@ -24,8 +24,8 @@ It never retries, sleeps between attempts, logs, counts, filters, formats or rea
 these, once for all sinks. The worker also bounds each ``open`` and ``send`` by the sink's time-out and may cancel
 either: a cancelled send leaves nothing behind that a later ``close`` does not release.
 
-A sink module imports this module, the ground floor (``record``, ``severity``, ``errors``, ``text``, ``units``), and the
-library that speaks its protocol.
+A sink module imports this module, the ground floor (``record``, ``severity``, ``errors``, ``text``, ``units``,
+``variables``), and the library that speaks its protocol.
 """
 
 import ssl

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.settings.names import RESERVED, Named, collisions, mapped, parse_entry, problem_of
+from forwarder.settings.names import RESERVED, Named, collisions, parse_entry, problem_of
+from forwarder.variables import mapped
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,6}", fullmatch=True)
 SETTINGS = st.from_regex(r"[A-Z][A-Z0-9_]{0,6}", fullmatch=True)

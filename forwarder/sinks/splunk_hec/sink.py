@@ -26,6 +26,7 @@ from forwarder.sinks.splunk_hec.rota import Rota
 from forwarder.sinks.splunk_hec.settings import SplunkHecSettings
 from forwarder.sinks.splunk_hec.sizes import BodyLimit
 from forwarder.sinks.splunk_hec.wire import Wire
+from forwarder.variables import stem
 
 CONNECTIONS = 4
 """Connections over all collectors, at least one to each; as many requests are under way at once."""
@@ -44,7 +45,7 @@ class SplunkHecSink(Sink[SplunkHecSettings]):
 
     def __init__(self, settings: SplunkHecSettings, context: SinkContext) -> None:
         super().__init__(settings, context)
-        self._prefix = f"FORWARDER_{context.name.upper().replace('-', '_')}_"
+        self._prefix = f"{stem(context.name)}_"
         self._limit = BodyLimit(settings.max_body_bytes)
         self._rota = Rota(len(settings.url))
         self._habits = [Habits() for _ in settings.url]
