@@ -93,6 +93,13 @@ def make_items(count: int, *, first: int = 1, size: int = 0, text: str = ODD, fo
     return made
 
 
+async def until(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Wait until *condition* holds, about a peer that knows no event of it; fails after *seconds*."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 # as the docstring says
+            await asyncio.sleep(0.005)
+
+
 def bodies(items: Sequence[Item]) -> list[bytes]:
     """List what the destination has to show of *items*."""
     return [item.body for item in items]

@@ -2,27 +2,20 @@
 
 import asyncio
 import re
-import ssl
 from pathlib import Path
 from typing import Any
 
-import orjson
-import trustme
-
-from tests.peers import free_port
-from tests.sinks.contract import Destination
-from tests.sinks.syslog_grammar import Parsed, parse
+from tests.sinks.syslog_grammar import parse
+from tests.sinks.syslog_receiver import Listener
 
 OFFERS = b"200 OK\nrelp_version=1\nrelp_software=ours,1,\ncommands=syslog"
 
 
-class RelpReceiver(Destination):
+class RelpReceiver(Listener):
     """Takes messages, acknowledges them in order, and refuses those that hold a mark."""
 
     def __init__(self, folder: Path, *, tls: bool = False) -> None:
-        self.tls = tls
-        self.port = free_port()
-        self.messages: list[Parsed] = []
+        super().__init__(folder, "relp.test", tls=tls)
         self.transactions: list[int] = []
         self.closed_well = 0
         """Sessions that ended with `close`."""
@@ -33,31 +26,11 @@ class RelpReceiver(Destination):
         """End the session after so many more messages were taken, without acknowledging the last `silent` of them."""
         self.silent = 0
         self._mark: bytes | None = None
-        self._acknowledging = asyncio.Event()
-        self._acknowledging.set()
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.authority = trustme.CA()
-        self.ca_file = folder / "ca.pem"
-        self.authority.cert_pem.write_to_path(str(self.ca_file))
-        self.authority.issue_cert("relp.test").configure_cert(self.context)
 
     async def start(self) -> None:
         """Listen."""
         context = self.context if self.tls else None
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=context)
-
-    async def aclose(self) -> None:
-        """Cut all sessions and stop listening."""
-        self._acknowledging.set()
-        if self._server is not None:
-            self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        while self._writers:  # noqa: ASYNC110 # a test's clean-up
-            await asyncio.sleep(0.01)
-        self._server = None
 
     async def say(self, words: bytes) -> None:
         """Send *words* to whoever is connected."""
@@ -104,7 +77,7 @@ class RelpReceiver(Destination):
                     return
                 continue
             self.most_waiting = max(self.most_waiting, len(waiting))
-            if self._acknowledging.is_set():
+            if self._going.is_set():
                 self._answer(writer, waiting)
                 waiting.clear()
 
@@ -129,23 +102,16 @@ class RelpReceiver(Destination):
 
     def settings(self) -> dict[str, Any]:
         scheme = "relp+tls" if self.tls else "relp"
-        trust = {"tls_ca_file": self.ca_file, "tls_server_name": "relp.test"} if self.tls else {}
-        return {"url": f"{scheme}://127.0.0.1:{self.port}", "max_message_bytes": 1 << 22, "timeout": 2.0, **trust}
-
-    async def arrived(self) -> list[bytes]:
-        return [orjson.dumps(orjson.loads(message.text)) for message in self.messages]
-
-    async def break_down(self) -> None:
-        await self.aclose()
+        return {
+            "url": f"{scheme}://127.0.0.1:{self.port}",
+            "max_message_bytes": 1 << 22,
+            "timeout": 2.0,
+            **self.trust(),
+        }
 
     async def mend(self) -> None:
         self._mark = None
-        self._acknowledging.set()
-        if self._server is None:
-            await self.start()
-
-    async def stall(self) -> None:
-        self._acknowledging.clear()
+        await super().mend()
 
     async def refuse(self, mark: bytes) -> None:
         self._mark = mark

@@ -1,9 +1,10 @@
 """What the tests of the syslog sink against real receivers share."""
 
 import asyncio
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,3 +77,19 @@ def client_tls(files: dict[str, Path], name: str | None = None) -> dict[str, Any
 
 Start = Callable[..., Any]
 """Starts a peer on a transport."""
+
+
+@contextlib.contextmanager
+def starting(make: Callable[..., Any]) -> Iterator[Start]:
+    """Give what starts the peers that *make* makes; all are ended at the end."""
+    started: list[Any] = []
+
+    def begin(transport: str, **options: Any) -> Any:
+        peer = make(transport, **options)
+        peer.start()
+        started.append(peer)
+        return peer
+
+    yield begin
+    for peer in started:
+        peer.stop()

@@ -1,12 +1,15 @@
 """Receivers of ours that can misbehave, and what the tests of the syslog sink share."""
 
 import asyncio
+import contextlib
 import dataclasses
 import re
 import socket
 import ssl
+from abc import abstractmethod
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import trustme
@@ -18,24 +21,82 @@ from tests.sinks.contract import Destination, make_items
 from tests.sinks.syslog_grammar import Parsed, parse
 
 
-class Receiver(Destination):
-    """A TCP or TLS receiver that reads octet counting or lines, strictly."""
+class Listener(Destination):
+    """A receiver that takes connections, with TLS or without; a subclass speaks its protocol in :meth:`_serve`.
 
-    def __init__(self, folder: Path, *, tls: bool = False, framing: str = "octet-counting") -> None:
-        self.tls, self.framing = tls, framing
+    :param name: in its certificate
+    """
+
+    def __init__(self, folder: Path, name: str, *, tls: bool) -> None:
+        self.tls = tls
         self.port = free_port()
         self.messages: list[Parsed] = []
-        self.wrong: list[bytes] = []
-        self.hang_up_at_once = False
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.authority = trustme.CA()
         self.ca_file = folder / "ca.pem"
         self.authority.cert_pem.write_to_path(str(self.ca_file))
-        self.authority.issue_cert("syslog.test").configure_cert(self.context)
-        self._reading = asyncio.Event()
-        self._reading.set()
+        self.authority.issue_cert(name).configure_cert(self.context)
+        self._name = name
+        self._going = asyncio.Event()
+        """Not set while it stalls."""
+        self._going.set()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Listen."""
+
+    async def aclose(self) -> None:
+        """Cut all connections and stop listening."""
+        self._going.set()
+        if self._server is not None:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        while self._writers:  # noqa: ASYNC110 # a test's clean-up
+            await asyncio.sleep(0.01)
+        self._server = None
+
+    def trust(self) -> dict[str, Any]:
+        """Settings that trust it."""
+        return {"tls_ca_file": self.ca_file, "tls_server_name": self._name} if self.tls else {}
+
+    async def arrived(self) -> list[bytes]:
+        # Control characters arrive as the escapes of JSON: the same value, which is written here as it was before.
+        return [orjson.dumps(orjson.loads(message.text)) for message in self.messages]
+
+    async def break_down(self) -> None:
+        await self.aclose()
+
+    async def mend(self) -> None:
+        self._going.set()
+        if self._server is None:
+            await self.start()
+
+    async def stall(self) -> None:
+        self._going.clear()
+
+
+ListenerT = TypeVar("ListenerT", bound=Listener)
+
+
+@contextlib.asynccontextmanager
+async def listening(listener: ListenerT) -> AsyncIterator[ListenerT]:
+    """Let *listener* listen while the body runs."""
+    await listener.start()
+    yield listener
+    await listener.aclose()
+
+
+class Receiver(Listener):
+    """A TCP or TLS receiver that reads octet counting or lines, strictly."""
+
+    def __init__(self, folder: Path, *, tls: bool = False, framing: str = "octet-counting") -> None:
+        super().__init__(folder, "syslog.test", tls=tls)
+        self.framing = framing
+        self.wrong: list[bytes] = []
+        self.hang_up_at_once = False
 
     async def start(self) -> None:
         """Listen, with small buffers: a receiver that stalls is felt soon."""
@@ -46,22 +107,11 @@ class Receiver(Destination):
         context = self.context if self.tls else None
         self._server = await asyncio.start_server(self._serve, sock=listener, ssl=context, limit=64 << 10)
 
-    async def aclose(self) -> None:
-        """Cut all connections and stop listening."""
-        self._reading.set()
-        if self._server is not None:
-            self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        while self._writers:  # noqa: ASYNC110 # a test's clean-up
-            await asyncio.sleep(0.01)
-        self._server = None
-
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
             while not self.hang_up_at_once:
-                await self._reading.wait()
+                await self._going.wait()
                 message = await self._read(reader)
                 try:
                     self.messages.append(parse(message))
@@ -82,31 +132,14 @@ class Receiver(Destination):
 
     def settings(self) -> dict[str, Any]:
         scheme = "tls" if self.tls else "tcp"
-        trust = {"tls_ca_file": self.ca_file, "tls_server_name": "syslog.test"} if self.tls else {}
-        url = f"{scheme}://127.0.0.1:{self.port}"
         return {
-            "url": url,
+            "url": f"{scheme}://127.0.0.1:{self.port}",
             "framing": self.framing,
             "max_message_bytes": 1 << 22,
             "timeout": 2.0,
             "settle": 0.05,
-            **trust,
+            **self.trust(),
         }
-
-    async def arrived(self) -> list[bytes]:
-        # Control characters arrive as the escapes of JSON: the same value, which is written here as it was before.
-        return [orjson.dumps(orjson.loads(message.text)) for message in self.messages]
-
-    async def break_down(self) -> None:
-        await self.aclose()
-
-    async def mend(self) -> None:
-        self._reading.set()
-        if self._server is None:
-            await self.start()
-
-    async def stall(self) -> None:
-        self._reading.clear()
 
 
 class DatagramReceiver(Destination, asyncio.DatagramProtocol):

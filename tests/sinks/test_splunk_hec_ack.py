@@ -1,20 +1,17 @@
 """Indexer acknowledgement: an event is in when Splunk says that it is indexed, and not before."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import orjson
 import pytest
 import pytest_asyncio
 
 from forwarder.errors import Misconfigured, Refused, Retryable
-from forwarder.secret import Secret
-from forwarder.sinks.base import SinkContext
-from forwarder.sinks.splunk_hec import SplunkHecSettings, SplunkHecSink, lane
+from forwarder.sinks.splunk_hec import SplunkHecSink, lane
 from tests.peers.hec import ALL, TOKEN, HecServer, Scripted
-from tests.sinks.contract import REFUSED_MARK, SinkContract, bodies, make_items
-from tests.sinks.test_splunk_hec import HecDestination
+from tests.sinks.contract import REFUSED_MARK, SinkContract, bodies, make_items, until
+from tests.sinks.test_splunk_hec import HecDestination, make_sink
 
 NEVER = 3600.0
 SUCCESS = {"text": "Success", "code": 0}
@@ -45,24 +42,12 @@ class TestSplunkHecWithAcknowledgement(SinkContract):
         return HecDestination(server)
 
 
-def make_sink(server: HecServer, **settings: Any) -> SplunkHecSink:
-    chosen = {"url": server.url(), "token": Secret(TOKEN), "timeout": 5.0, **settings}
-    return SplunkHecSink(SplunkHecSettings.model_validate(chosen), SinkContext("soc", "journal"))
-
-
 @pytest_asyncio.fixture
 async def sink(server: HecServer) -> AsyncIterator[SplunkHecSink]:
     sink = make_sink(server)
     await sink.open()
     yield sink
     await sink.close()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until *condition* holds."""
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 # about a peer that knows no event of it
-            await asyncio.sleep(0.005)
 
 
 def index_all(server: HecServer) -> None:

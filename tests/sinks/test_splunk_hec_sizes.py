@@ -8,13 +8,13 @@ import pytest
 import pytest_asyncio
 
 from forwarder.errors import Failure, Refused
-from forwarder.secret import Secret
-from forwarder.sinks.base import Item, SinkContext
-from forwarder.sinks.splunk_hec import SplunkHecSettings, SplunkHecSink
+from forwarder.sinks.base import Item
+from forwarder.sinks.splunk_hec import SplunkHecSink
 from forwarder.sinks.splunk_hec.envelope import KEYS
 from forwarder.sinks.splunk_hec.sizes import SMALLEST, BodyLimit
-from tests.peers.hec import TOKEN, HecServer
+from tests.peers.hec import HecServer
 from tests.sinks.contract import REFUSED_MARK, bodies, make_items
+from tests.sinks.test_splunk_hec import make_sink as make_any_sink
 
 
 @pytest_asyncio.fixture
@@ -34,8 +34,7 @@ async def sink(server: HecServer) -> AsyncIterator[SplunkHecSink]:
 
 
 def make_sink(server: HecServer, **settings: Any) -> SplunkHecSink:
-    chosen = {"url": server.url(), "token": Secret(TOKEN), "timeout": 20.0, "gzip": False, **settings}
-    return SplunkHecSink(SplunkHecSettings.model_validate(chosen), SinkContext("soc", "journal"))
+    return make_any_sink(server, **{"timeout": 20.0, "gzip": False, **settings})
 
 
 async def deliver(sink: SplunkHecSink, items: list[Item]) -> list[tuple[Item, str]]:

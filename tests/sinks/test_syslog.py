@@ -26,6 +26,7 @@ from tests.sinks.syslog_grammar import Parsed
 from tests.sinks.syslog_receiver import (
     DatagramReceiver,
     Receiver,
+    listening,
     make_sink,
     send_without_a_pause,
     stubborn,
@@ -53,10 +54,8 @@ class TestSyslogOverTcp(SinkContract):
 
     @pytest_asyncio.fixture
     async def destination(self, tmp_path: Path) -> AsyncIterator[Receiver]:  # type: ignore[override] # a Destination
-        receiver = Receiver(tmp_path)
-        await receiver.start()
-        yield receiver
-        await receiver.aclose()
+        async with listening(Receiver(tmp_path)) as receiver:
+            yield receiver
         assert receiver.wrong == []
 
 
@@ -67,10 +66,8 @@ class TestSyslogOverTcpByLines(SinkContract):
 
     @pytest_asyncio.fixture
     async def destination(self, tmp_path: Path) -> AsyncIterator[Receiver]:  # type: ignore[override] # a Destination
-        receiver = Receiver(tmp_path, framing="lf")
-        await receiver.start()
-        yield receiver
-        await receiver.aclose()
+        async with listening(Receiver(tmp_path, framing="lf")) as receiver:
+            yield receiver
         assert receiver.wrong == []
 
 
@@ -80,10 +77,8 @@ class TestSyslogOverTls(SinkContract):
 
     @pytest_asyncio.fixture
     async def destination(self, tmp_path: Path) -> AsyncIterator[Receiver]:  # type: ignore[override] # a Destination
-        receiver = Receiver(tmp_path, tls=True)
-        await receiver.start()
-        yield receiver
-        await receiver.aclose()
+        async with listening(Receiver(tmp_path, tls=True)) as receiver:
+            yield receiver
         assert receiver.wrong == []
 
 
@@ -103,19 +98,15 @@ class TestSyslogOverUdp(SinkContract):
 @pytest_asyncio.fixture(params=["tcp", "tls"])
 async def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Receiver]:
     """Run a receiver, once over TCP and once over TLS."""
-    receiver = Receiver(tmp_path, tls=request.param == "tls")
-    await receiver.start()
-    yield receiver
-    await receiver.aclose()
+    async with listening(Receiver(tmp_path, tls=request.param == "tls")) as receiver:
+        yield receiver
 
 
 @pytest_asyncio.fixture
 async def secure(tmp_path: Path) -> AsyncIterator[Receiver]:
     """Run a receiver over TLS."""
-    receiver = Receiver(tmp_path, tls=True)
-    await receiver.start()
-    yield receiver
-    await receiver.aclose()
+    async with listening(Receiver(tmp_path, tls=True)) as receiver:
+        yield receiver
 
 
 @dataclass

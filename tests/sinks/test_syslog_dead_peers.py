@@ -19,7 +19,7 @@ from forwarder.errors import Retryable
 from forwarder.sinks.base import SinkContext
 from forwarder.sinks.syslog import SyslogSettings, SyslogSink, kernel
 from forwarder.sinks.syslog.stream import IN_FLIGHT, Stream
-from tests.sinks.contract import make_items
+from tests.sinks.contract import make_items, until
 
 LONG = 60.0
 """A settle time that no test waits for."""
@@ -118,12 +118,6 @@ async def connect(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[...
         await sink.close()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 # another thread
-            await asyncio.sleep(0.01)
-
-
 def is_in_the_peers_kernel(stream: Stream) -> bool:
     """Whether all that was written is acknowledged by the peer's kernel."""
     return not stream.unsent() and kernel.unacknowledged(stream.socket) == 0
@@ -134,7 +128,7 @@ async def test_what_a_dying_peer_had_not_read_is_sent_again(start: Start, connec
     peer = start()
     sink, stream = await connect(peer, settle=LONG)
     send = asyncio.ensure_future(sink.send(make_items(10)))
-    await until(lambda: stream.settling > 0)
+    await until(lambda: stream.settling > 0, 20)
     assert is_in_the_peers_kernel(stream)
     assert not send.done()
     peer.die()
@@ -158,7 +152,7 @@ async def test_batches_settle_side_by_side(start: Start, connect: Callable[..., 
     assert sink.max_in_flight == IN_FLIGHT
     assert sink.longest_send == sink.settings.timeout + LONG
     sends = [asyncio.ensure_future(sink.send(make_items(2, first=2 * n + 1))) for n in range(IN_FLIGHT)]
-    await until(lambda: stream.settling == IN_FLIGHT)
+    await until(lambda: stream.settling == IN_FLIGHT, 20)
     assert not any(send.done() for send in sends)
     peer.die()
     failures = await asyncio.gather(*sends, return_exceptions=True)
@@ -172,7 +166,7 @@ async def test_what_the_peers_kernel_has_not_acknowledged_is_not_delivered(
     peer = start(receive_buffer=4 << 10)
     sink, stream = await connect(peer, settle=0)
     send = asyncio.ensure_future(sink.send(make_items(1, size=150_000)))
-    await until(lambda: bool(kernel.unacknowledged(stream.socket)) and not stream.unsent())
+    await until(lambda: bool(kernel.unacknowledged(stream.socket)) and not stream.unsent(), 20)
     done, _ = await asyncio.wait({send}, timeout=0.5)
     assert not done
     peer.read_on()
@@ -196,7 +190,7 @@ async def test_the_end_of_a_batch_is_where_the_kernel_has_all_of_it(
 
     monkeypatch.setattr(kernel, "mark", noting)
     send = asyncio.ensure_future(sink.send(make_items(1, size=900_000)))
-    await until(lambda: stream.unsent() > 0)
+    await until(lambda: stream.unsent() > 0, 20)
     await asyncio.wait({send}, timeout=0.2)
     peer.read_on()
     async with asyncio.timeout(20):

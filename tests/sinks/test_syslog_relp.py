@@ -5,7 +5,7 @@ import contextlib
 import random
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from forwarder.errors import Misconfigured, Refused, Retryable
 from forwarder.sinks.syslog.relp import RelpSession, Unfinished
 from forwarder.sinks.syslog.relp_frames import LAST_TRANSACTION
-from tests.sinks.contract import REFUSED_MARK, SinkContract, make_items
+from tests.sinks.contract import REFUSED_MARK, SinkContract, make_items, until
 from tests.sinks.relp_receiver import RelpReceiver
-from tests.sinks.syslog_receiver import make_sink
+from tests.sinks.syslog_receiver import listening, make_sink
 
 
 class TestSyslogOverRelp(SinkContract):
@@ -28,10 +28,8 @@ class TestSyslogOverRelp(SinkContract):
 
     @pytest_asyncio.fixture
     async def destination(self, tmp_path: Path) -> AsyncIterator[RelpReceiver]:  # type: ignore[override] # a Destination
-        receiver = RelpReceiver(tmp_path)
-        await receiver.start()
-        yield receiver
-        await receiver.aclose()
+        async with listening(RelpReceiver(tmp_path)) as receiver:
+            yield receiver
 
 
 class TestSyslogOverRelpWithTls(SinkContract):
@@ -41,28 +39,22 @@ class TestSyslogOverRelpWithTls(SinkContract):
 
     @pytest_asyncio.fixture
     async def destination(self, tmp_path: Path) -> AsyncIterator[RelpReceiver]:  # type: ignore[override] # a Destination
-        receiver = RelpReceiver(tmp_path, tls=True)
-        await receiver.start()
-        yield receiver
-        await receiver.aclose()
+        async with listening(RelpReceiver(tmp_path, tls=True)) as receiver:
+            yield receiver
 
 
 @pytest_asyncio.fixture(params=["relp", "relp+tls"])
 async def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RelpReceiver]:
     """Run a receiver, once without TLS and once with it."""
-    receiver = RelpReceiver(tmp_path, tls=request.param == "relp+tls")
-    await receiver.start()
-    yield receiver
-    await receiver.aclose()
+    async with listening(RelpReceiver(tmp_path, tls=request.param == "relp+tls")) as receiver:
+        yield receiver
 
 
 @pytest_asyncio.fixture
 async def plain(tmp_path: Path) -> AsyncIterator[RelpReceiver]:
     """Run a receiver without TLS."""
-    receiver = RelpReceiver(tmp_path)
-    await receiver.start()
-    yield receiver
-    await receiver.aclose()
+    async with listening(RelpReceiver(tmp_path)) as receiver:
+        yield receiver
 
 
 def seqs(receiver: RelpReceiver) -> list[int]:
@@ -70,18 +62,12 @@ def seqs(receiver: RelpReceiver) -> list[int]:
     return [int(dict(message.data["persona@32473"])["seq"]) for message in receiver.messages]
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 # the receiver is real
-            await asyncio.sleep(0.01)
-
-
 async def test_never_more_than_a_window_waits_for_its_acknowledgement(receiver: RelpReceiver) -> None:
     sink = make_sink(receiver, timeout=30)
     await sink.open()
     await receiver.stall()
     send = asyncio.ensure_future(sink.send(make_items(300)))
-    await until(lambda: receiver.most_waiting >= 128)
+    await until(lambda: receiver.most_waiting >= 128, 10)
     await asyncio.wait({send}, timeout=0.2)
     assert (receiver.most_waiting, send.done()) == (128, False)
     send.cancel()
@@ -151,7 +137,7 @@ async def test_a_session_that_the_receiver_closed_is_noticed_before_anything_is_
     await plain.say(b"0 serverclose 0\n")
     session = sink._line
     assert isinstance(session, RelpSession)
-    await until(lambda: bool(session._over))
+    await until(lambda: bool(session._over), 10)
     with pytest.raises(Retryable, match="closed the session") as raised:
         await sink.send(make_items(1))
     assert not raised.value.unanswered
@@ -335,7 +321,7 @@ async def test_a_window_of_big_messages_is_bounded_in_bytes(plain: RelpReceiver)
     await session.open()
     message = b"<13>1 - - - - - - " + b"x" * (1 << 20)
     send = asyncio.ensure_future(session.send([message] * 20))
-    await until(lambda: plain.most_waiting >= 4)
+    await until(lambda: plain.most_waiting >= 4, 10)
     await asyncio.wait({send}, timeout=0.2)
     assert plain.most_waiting <= 5
     send.cancel()
@@ -360,7 +346,7 @@ async def test_closing_does_not_wait_for_one_that_does_not_say_goodbye(monkeypat
     await session.connect("127.0.0.1", server.sockets[0].getsockname()[1])
     await session.open()
     await session.close()
-    await until(lambda: heard == [b"2 close 0\n"])
+    await until(lambda: heard == [b"2 close 0\n"], 10)
     server.close()
     await server.wait_closed()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from forwarder.errors import Misconfigured, Retryable
 from forwarder.sinks.base import Item
 from forwarder.sinks.syslog import SyslogSink
 from forwarder.text import visible
-from tests.peers.rsyslog import Rsyslog, Transport
+from tests.peers.rsyslog import Rsyslog
 from tests.sinks.contract import make_items
 from tests.sinks.syslog_peers import (
     NASTY,
@@ -21,6 +22,7 @@ from tests.sinks.syslog_peers import (
     make_sink,
     nasty_items,
     server_tls,
+    starting,
     wait_for,
     write_tls_files,
 )
@@ -31,17 +33,8 @@ pytestmark = pytest.mark.peer
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start rsyslog on a transport."""
-    started = []
-
-    def begin(transport: Transport, **options: Any) -> Rsyslog:
-        rsyslog = Rsyslog(tmp_path, transport, **options)
-        rsyslog.start()
-        started.append(rsyslog)
-        return rsyslog
-
-    yield begin
-    for rsyslog in started:
-        rsyslog.stop()
+    with starting(partial(Rsyslog, tmp_path)) as begin:
+        yield begin
 
 
 async def send_again_and_again(sink: SyslogSink) -> None:

@@ -1,8 +1,9 @@
 """The syslog sink into real syslog-ng, a second judge of each message."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 import pytest
@@ -19,6 +20,7 @@ from tests.sinks.syslog_peers import (
     make_sink,
     nasty_items,
     server_tls,
+    starting,
     wait_for,
     write_tls_files,
 )
@@ -29,17 +31,8 @@ pytestmark = pytest.mark.peer
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start syslog-ng on a transport."""
-    started = []
-
-    def begin(transport: Literal["udp", "tcp", "tls"], **options: Any) -> SyslogNg:
-        peer = SyslogNg(tmp_path / "syslog-ng", transport, **options)
-        peer.start()
-        started.append(peer)
-        return peer
-
-    yield begin
-    for peer in started:
-        peer.stop()
+    with starting(partial(SyslogNg, tmp_path / "syslog-ng")) as begin:
+        yield begin
 
 
 def assert_received(found: list[dict[str, Any]], items: list[Item]) -> None:
