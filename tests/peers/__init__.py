@@ -41,6 +41,26 @@ def accepts(port: int) -> bool:
         return False
 
 
+def listens(port: int, *, udp: bool) -> bool:
+    """Whether something listens on the loopback *port*, over UDP or over TCP."""
+    if not udp:
+        return accepts(port)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def whole_lines(file: Path) -> list[str]:
+    """List the whole lines of a file that somebody writes; the last one may be on its way."""
+    if not file.exists():
+        return []
+    whole, _, _ = file.read_text().rpartition("\n")
+    return whole.split("\n") if whole else []
+
+
 class PeerProcess:
     """One program that we started; its output goes to a file that a failing start shows."""
 
@@ -78,3 +98,23 @@ class PeerProcess:
                 self.process.wait(seconds)
             except subprocess.TimeoutExpired:
                 self.kill()
+
+
+class Program:
+    """A peer that is one program, which a subclass starts as ``_process``."""
+
+    _process: PeerProcess | None = None
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.stop()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+
+    def said(self) -> str:
+        """Read its own log."""
+        return "" if self._process is None else self._process.log.read_text()

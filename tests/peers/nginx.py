@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.peers import PeerProcess, accepts, free_port, unavailable
+from tests.peers import PeerProcess, Program, accepts, free_port, unavailable
 from tests.peers.debian import unpacked
 
 _PACKAGES = ("nginx", "libpcre2-8-0", "libcrypt1", "libssl3", "zlib1g")
@@ -26,14 +26,13 @@ def find_nginx() -> tuple[Path, Path | None]:
     return unavailable(f"no nginx below {root}")
 
 
-class Nginx:
+class Nginx(Program):
     """One nginx on one loopback port, before servers on other ones."""
 
     def __init__(self, folder: Path, ports: Sequence[int], *, sticky: bool) -> None:
         self.port = free_port()
         self._folder = folder
         self._program, self._libraries = find_nginx()
-        self._process: PeerProcess | None = None
         (folder / "nginx.conf").write_text(_configuration(folder, self.port, ports, sticky=sticky))
 
     @property
@@ -48,11 +47,6 @@ class Nginx:
         command = [self._program, "-p", self._folder, *files]
         self._process = PeerProcess(command, self._folder / "nginx.log", libraries)
         self._process.wait_until(lambda: accepts(self.port))
-
-    def stop(self) -> None:
-        """End it."""
-        if self._process is not None:
-            self._process.stop()
 
 
 def _configuration(folder: Path, port: int, ports: Sequence[int], *, sticky: bool) -> str:

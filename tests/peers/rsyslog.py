@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.peers import PeerProcess, accepts, free_port, unavailable
+from tests.peers import PeerProcess, Program, free_port, listens, unavailable, whole_lines
 from tests.peers.debian import unpacked
 
 Transport = Literal["udp", "tcp", "tls", "relp", "relp+tls"]
@@ -59,18 +59,17 @@ def _modules(below: Path) -> list[Path]:
     return [folder for folder in found if all((folder / name).exists() for name in _NEEDED)]
 
 
-class RsyslogProcess:
+class RsyslogProcess(Program):
     """An rsyslogd with a configuration of the caller's."""
 
     def __init__(self, folder: Path, configuration: str) -> None:
         self.installation = find_rsyslog()
         self._folder = folder
-        self._process: PeerProcess | None = None
         folder.mkdir(exist_ok=True)
         (folder / "rsyslog.conf").write_text(configuration)
 
     def start(self) -> PeerProcess:
-        """Start it."""
+        """Start it, without waiting for anything."""
         there = self.installation
         (self._folder / "pid").unlink(missing_ok=True)  # one that was killed leaves it
         files: list[str | Path] = ["-f", self._folder / "rsyslog.conf", "-i", self._folder / "pid"]
@@ -81,22 +80,8 @@ class RsyslogProcess:
         )
         return self._process
 
-    def stop(self) -> None:
-        """End it."""
-        if self._process is not None:
-            self._process.stop()
 
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        if self._process is not None:
-            self._process.kill()
-
-    def said(self) -> str:
-        """Read its own log."""
-        return (self._folder / "rsyslog.log").read_text()
-
-
-class Rsyslog:
+class Rsyslog(RsyslogProcess):
     """One rsyslogd that listens on one loopback port, and writes what it received to a file at once."""
 
     def __init__(
@@ -126,19 +111,13 @@ class Rsyslog:
                 "}",
             ],
         )
-        self._rsyslog = RsyslogProcess(folder, configuration)
+        super().__init__(folder, configuration)
 
-    def start(self) -> None:
+    def start(self) -> PeerProcess:
         """Start it and wait until it listens."""
-        self._rsyslog.start().wait_until(self._listens)
-
-    def stop(self) -> None:
-        """End it."""
-        self._rsyslog.stop()
-
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        self._rsyslog.kill()
+        process = super().start()
+        process.wait_until(lambda: listens(self.port, udp=self.transport == "udp"))
+        return process
 
     def received(self) -> list[dict[str, Any]]:
         """List the messages in order of arrival, each as the fields that rsyslog's parsers found in it."""
@@ -147,28 +126,11 @@ class Rsyslog:
 
     def lines(self) -> list[str]:
         """List the whole lines of its file; the last one may be on its way."""
-        if not self.output.exists():
-            return []
-        whole, _, _ = self.output.read_text().rpartition("\n")
-        return whole.split("\n") if whole else []
+        return whole_lines(self.output)
 
     def size(self) -> int:
         """Bytes of its file so far."""
         return self.output.stat().st_size if self.output.exists() else 0
-
-    def said(self) -> str:
-        """Read its own log."""
-        return self._rsyslog.said()
-
-    def _listens(self) -> bool:
-        if self.transport != "udp":
-            return accepts(self.port)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("127.0.0.1", self.port))
-            except OSError:
-                return True
-        return False
 
 
 def _tls_files(tls: ServerTls | None) -> str:

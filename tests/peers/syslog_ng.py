@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.peers import PeerProcess, accepts, free_port, unavailable
+from tests.peers import PeerProcess, Program, free_port, listens, unavailable, whole_lines
 from tests.peers.debian import unpacked
 from tests.peers.rsyslog import ServerTls
 
@@ -25,7 +25,7 @@ _PACKAGES = (
 _MACROS = ("PRI", "HOST", "PROGRAM", "PID", "MSGID", "MSG", "ISODATE")
 
 
-class SyslogNg:
+class SyslogNg(Program):
     """One syslog-ng that listens on one loopback port."""
 
     def __init__(
@@ -43,7 +43,6 @@ class SyslogNg:
         folder.mkdir(exist_ok=True)
         self.output = folder / "received.jsonl"
         self._folder = folder
-        self._process: PeerProcess | None = None
         pairs = "--key .SDATA.* " + " ".join(f"{name.lower()}=${{{name}}}" for name in _MACROS)
         (folder / "syslog-ng.conf").write_text(
             "\n".join(
@@ -72,38 +71,11 @@ class SyslogNg:
             self._folder / "syslog-ng.log",
             libraries(self.root),
         )
-        self._process.wait_until(self._listens)
-
-    def stop(self) -> None:
-        """End it."""
-        if self._process is not None:
-            self._process.stop()
-
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        if self._process is not None:
-            self._process.kill()
+        self._process.wait_until(lambda: listens(self.port, udp=self.transport == "udp"))
 
     def received(self) -> list[dict[str, Any]]:
         """List the messages in order of arrival, each as the fields that syslog-ng found in it."""
-        if not self.output.exists():
-            return []
-        whole, _, _ = self.output.read_text().rpartition("\n")
-        return [json.loads(line) for line in whole.split("\n")] if whole else []
-
-    def said(self) -> str:
-        """Read its own log."""
-        return (self._folder / "syslog-ng.log").read_text()
-
-    def _listens(self) -> bool:
-        if self.transport != "udp":
-            return accepts(self.port)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("127.0.0.1", self.port))
-            except OSError:
-                return True
-        return False
+        return [json.loads(line) for line in whole_lines(self.output)]
 
 
 def find_syslog_ng() -> Path:
