@@ -3,8 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from functools import cached_property
+from typing import Any, ClassVar
 from zlib import crc32
+
+import orjson
 
 from forwarder.errors import Misconfigured, Refused, Retryable
 from forwarder.sinks.base import Item, Sink, SinkSettings
@@ -13,18 +16,15 @@ from tests.simulation.plan import SinkPlan
 
 @dataclass(slots=True)
 class Attempt:
-    """One send: what it held, and what its sender was told."""
+    """One send of one life of the daemon."""
 
     life: int
     number: int
-    ids: list[str]
-    outcome: str = "open"
-    """``acknowledged``, ``failed``, or ``open`` while (and if for ever) nobody was told anything."""
     accepted: int = 0
     """How many of its events, from the first, the sender was told are in."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Receipt:
     """One event that a destination took."""
 
@@ -33,6 +33,12 @@ class Receipt:
     at: float
     id: str
     body: bytes
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """What it says."""
+        found: dict[str, Any] = orjson.loads(self.body)
+        return found
 
 
 @dataclass
@@ -45,8 +51,6 @@ class Destination:
     attempts: list[Attempt] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     position: int | None = None
-    sending: int = 0
-    most_sending: int = 0
 
     def refuses(self, record_id: str) -> bool:
         """Whether it will never take this event."""
@@ -62,22 +66,18 @@ class Destination:
 
     async def receive(self, batch: Sequence[Item]) -> None:
         """Take *batch*, or do what it has been told to do instead."""
-        attempt = Attempt(self.life, len(self.attempts), [str(item.event.id) for item in batch])
+        attempt = Attempt(self.life, len(self.attempts))
         self.attempts.append(attempt)
-        self.sending += 1
-        self.most_sending = max(self.most_sending, self.sending)
+        await asyncio.sleep(self.plan.latency)
         try:
-            await asyncio.sleep(self.plan.latency)
             await self._judge(attempt, batch)
         except (Retryable, Misconfigured) as failure:
-            attempt.outcome, attempt.accepted = "failed", failure.accepted
+            attempt.accepted = failure.accepted
             raise
         except Refused as failure:
-            attempt.outcome, attempt.accepted = "failed", failure.at or 0
+            attempt.accepted = failure.at or 0
             raise
-        finally:
-            self.sending -= 1
-        attempt.outcome, attempt.accepted = "acknowledged", len(batch)
+        attempt.accepted = len(batch)
 
     async def _judge(self, attempt: Attempt, batch: Sequence[Item]) -> None:
         match self.trouble:

@@ -21,7 +21,7 @@ class Network:
     """The hosts that listen, and every connection between them.
 
     :ivar weather: how each ``(host, port)`` can be reached at the moment; clear unless it is named
-    :ivar spoken: for each ``(host, port)``, called with all bytes that are sent to it
+    :ivar listen_in: called with the address and the bytes of whatever is sent
     :ivar dialled: every address that anybody has tried to reach
     """
 
@@ -87,11 +87,6 @@ class Network:
             end.vanish()
         for where in [where for where, server in self._listening.items() if server.process is process]:
             del self._listening[where]
-
-    def cut(self, where: tuple[str, int]) -> None:
-        """Reset every connection to *where*."""
-        for end in [end for end in self._ends.values() if end.there == where]:
-            end.abort()
 
     def open_ends(self, process: Process) -> int:
         """How many connections *process* holds, its listening ones included."""

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-import orjson
-
 from forwarder.clock import SECOND, format_rfc3339, parse_rfc3339
 from forwarder.errors import DiskFull
 from forwarder.journal.letters import list_dead_letters
@@ -118,7 +116,7 @@ class Judgement:
     def _equal_content(self, name: str, destination: Destination) -> Iterator[str]:
         for receipt in destination.receipts:
             resource = self.resources.get(receipt.id)
-            if resource is not None and (wrong := _difference(orjson.loads(receipt.body), resource)):
+            if resource is not None and (wrong := _difference(receipt.content, resource)):
                 yield f"{name} got {receipt.id} with another {wrong} than was made"
 
     def _duplicates_explained(self, name: str, destination: Destination) -> Iterator[str]:
@@ -151,7 +149,7 @@ class Judgement:
         newest: dict[tuple[int, str], int] = {}
         seen: set[str] = set()
         for receipt in destination.receipts:
-            made, body = self.chronicle.made.get(receipt.id), orjson.loads(receipt.body)
+            made, body = self.chronicle.made.get(receipt.id), receipt.content
             if made is None or receipt.id in seen or "collected_at" not in body or destination.plan.in_flight > 1:
                 continue
             seen.add(receipt.id)
@@ -211,8 +209,7 @@ class Judgement:
         first: dict[str, int] = {}
         for destination in self.stage.destinations.values():
             for receipt in destination.receipts:
-                body = orjson.loads(receipt.body)
-                at = parse_rfc3339(body.get("collected_at"))
+                at = parse_rfc3339(receipt.content.get("collected_at"))
                 if at is not None:
                     first[receipt.id] = min(at, first.get(receipt.id, at))
         return first
@@ -264,10 +261,8 @@ class Judgement:
             if self._is_fault_of_ours(line):
                 what = line.get("message") or repr(line.get("exc_info"))
                 yield f"life {number} logged {line['event']} at {at:.3f}: {what}"
-        if self.stage.network.dialled - {PERSONA}:
-            strangers = {where for where in self.stage.network.dialled if where[0] != PERSONA[0]}
-            if strangers:
-                yield f"somebody called {strangers}"
+        if strangers := {where for where in self.stage.network.dialled if where[0] != PERSONA[0]}:
+            yield f"somebody called {strangers}"
 
     def _is_fault_of_ours(self, line: dict[str, Any]) -> bool:
         """Whether the line tells of a fault of the program, and not of one that the world put into it."""

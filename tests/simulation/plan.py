@@ -56,7 +56,6 @@ class SinkPlan:
     remembers: bool
     """Whether it knows what it has, and tells at each opening: exactly once."""
     latency: float
-    include: str = ""
     exclude: str = ""
 
 

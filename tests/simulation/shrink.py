@@ -1,7 +1,6 @@
 """A failing world made smaller: fewer happenings, as long as it still breaks the same kind of promise."""
 
 import re
-from collections.abc import Sequence
 
 from tests.simulation.plan import Plan
 from tests.simulation.playing import play_apart
@@ -39,6 +38,3 @@ def _kinds(plan: Plan) -> set[str]:
 
 def _kind(violation: str) -> str:
     return re.sub(r"ual_\w+|[\d.:TZ-]+", "#", violation)[:60]
-
-
-__all__: Sequence[str] = ["shrink"]
