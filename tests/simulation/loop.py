@@ -10,6 +10,7 @@ import asyncio
 import heapq
 import itertools
 from asyncio import events
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
@@ -72,6 +73,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     :param most_steps: an :class:`Exhausted` ends a world that takes more
     """
 
+    # The base class's own, of which its types say nothing.
+    _ready: deque[events.Handle]
+    _scheduled: list[events.TimerHandle]
+
     def __init__(self, network: Any, *, most_steps: int) -> None:
         super().__init__()
         self.network = network
@@ -91,28 +96,22 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     # What BaseEventLoop leaves to its subclasses
 
     def _run_once(self) -> None:
-        ready, scheduled = self._ready, self._scheduled  # type: ignore[attr-defined]
+        ready, scheduled = self._ready, self._scheduled
+        while scheduled and scheduled[0].cancelled():
+            heapq.heappop(scheduled)
         if not ready:
-            while scheduled and scheduled[0]._cancelled:
-                self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
-                heapq.heappop(scheduled)._scheduled = False
             if not scheduled:
                 raise Deadlock
-            self._now = max(self._now, scheduled[0]._when)
-        while scheduled and (scheduled[0]._when <= self._now or scheduled[0]._cancelled):
-            timer = heapq.heappop(scheduled)
-            timer._scheduled = False
-            if timer._cancelled:
-                self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
-            else:
-                ready.append(timer)
+            self._now = max(self._now, scheduled[0].when())
+        while scheduled and scheduled[0].when() <= self._now:
+            ready.append(heapq.heappop(scheduled))
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if not handle._cancelled:
+            if not handle.cancelled():
                 self._step(handle)
 
-    def _step(self, handle: events.Handle) -> None:
-        process = handle._context.get(_current)  # type: ignore[attr-defined]
+    def _step(self, handle: Any) -> None:
+        process = handle._context.get(_current)
         if process is not None:
             if process.dead:
                 return
@@ -125,17 +124,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             raise Exhausted
         handle._run()
 
-    def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:
-        self._timer_cancelled_count += 1  # type: ignore[attr-defined]
-
     def call_at(  # type: ignore[override] # typeshed types the callback's arguments
         self, when: float, callback: Any, *args: Any, context: Context | None = None
     ) -> events.TimerHandle:
         """As the base class; timers of one instant fire in the order in which they were set."""
         handle = _Timer(when, callback, args, self, context)
         handle.number = next(self._numbers)
-        heapq.heappush(self._scheduled, handle)  # type: ignore[attr-defined]
-        handle._scheduled = True  # type: ignore[attr-defined]
+        heapq.heappush(self._scheduled, handle)
         return handle
 
     def _write_to_self(self) -> None:
@@ -187,7 +182,7 @@ class _Timer(events.TimerHandle):
     number = 0
 
     def __lt__(self, other: Any) -> bool:
-        return bool((self._when, self.number) < (other._when, other.number))  # type: ignore[attr-defined]
+        return bool((self.when(), self.number) < (other.when(), other.number))
 
 
 def _create_task(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, T], **options: Any) -> "asyncio.Task[T]":

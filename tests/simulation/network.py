@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any, Literal
 
-from tests.simulation.loop import Process, SimulatedLoop, current_process
+from tests.simulation.loop import Process, current_process
 
 Weather = Literal["clear", "refused", "silent"]
 """How a host can be reached: as usual; not at all, and at once; or never with an answer."""
@@ -135,7 +135,7 @@ class End(asyncio.Transport):
         self.process = process
         self.context = context
         self.there = there
-        self._loop: SimulatedLoop = asyncio.get_running_loop()  # type: ignore[assignment]
+        self._loop = asyncio.get_running_loop()
         self._protocol: Any = None
         self._number = network._enter(self)
         self._arrives = 0.0

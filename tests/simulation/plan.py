@@ -27,6 +27,15 @@ Kind = Literal[
 ]  # fmt: skip
 
 
+_CHANGES: tuple[tuple[Kind, Any], ...] = (
+    ("included", "never"),
+    ("links", "absolute"),
+    ("inflection", "snake"),
+    ("their-clock", 90.0),
+)
+_DISK_TROUBLES: tuple[Kind, ...] = ("disk-full", "disk-error", "disk-busy")
+
+
 @dataclass(frozen=True, slots=True)
 class Happening:
     """Something that happens *at* so many seconds after the world's beginning."""
@@ -186,10 +195,7 @@ def _trouble(random: Random, plan: Plan, at: float) -> Happening:
         case 7:
             return Happening(at, "key-rotated")
         case _:
-            kind, what = random.choice(
-                (("included", "never"), ("links", "absolute"), ("inflection", "snake"), ("their-clock", 90.0))
-            )
-            return Happening(at, kind, what)  # type: ignore[arg-type]
+            return Happening(at, *random.choice(_CHANGES))
 
 
 def _disaster(random: Random, plan: Plan, at: float) -> Happening:
@@ -204,8 +210,7 @@ def _disaster(random: Random, plan: Plan, at: float) -> Happening:
         case 5 | 6:
             return Happening(at, "restart", _change(random, plan), random.choice((0.1, 60.0)))
         case 7:
-            kind = random.choice(("disk-full", "disk-error", "disk-busy"))
-            return Happening(at, kind, random.randint(1, 5), _while(random, plan))  # type: ignore[arg-type]
+            return Happening(at, random.choice(_DISK_TROUBLES), random.randint(1, 5), _while(random, plan))
         case 8:
             return Happening(at, "our-clock", random.choice((-7200.0, -30.0, 45.0, 86400.0)))
         case _:

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Verdict:
 def play(plan: Plan, *, verbose: bool = False) -> Verdict:
     """Play *plan* in this process. It should end soon after: dead daemons stay in its memory."""
     from tests.simulation.oracle import judge  # noqa: PLC0415 # the daemon's imports take a second
-    from tests.simulation.stage import Stage  # noqa: PLC0415
+    from tests.simulation.stage import Stage  # noqa: PLC0415 # as above
 
     began = time.perf_counter()
     folder = Path(tempfile.mkdtemp(prefix="world-", dir=memory_folder()))
@@ -66,7 +67,7 @@ def play_apart(plans: Iterable[Plan], *, jobs: int) -> Iterator[Verdict]:
             if plan is None:
                 more = False
                 break
-            pid, pipe = _fork(lambda plan=plan: play(plan))  # type: ignore[misc]
+            pid, pipe = _fork(partial(play, plan))
             running[pid] = (plan, pipe, time.monotonic())
         if running:
             yield from _collect(running)

@@ -39,11 +39,12 @@ def lay_to_rest(process: Process) -> None:
     """Tear down what the dead have left: a test's own process lives on, as a world's does not."""
     for task in process.unfinished():
         task.get_coro().close()
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        task._log_destroy_pending = False  # type: ignore[attr-defined] # asyncio's own, of which its types say nothing
 
 
 def _is_at_rest(task: "asyncio.Task[Any]") -> bool:
-    return inspect.getcoroutinestate(task.get_coro()) == inspect.CORO_CLOSED  # type: ignore[arg-type]
+    coroutine: Any = task.get_coro()
+    return inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
 
 def test_a_day_passes_at_once(loop: SimulatedLoop) -> None:
