@@ -151,11 +151,11 @@ class Activity:
         self.organization_id = self.ids.opaque("org", 0)
         self.environment_id = self.ids.opaque("env", 0)
         self._odd = odd
-        # Few sessions are open at a time, and each makes many records.
-        self._session_id = lru_cache(maxsize=1024)(lambda number: self.ids.opaque("uses", number))
+        # The newest pages are asked for again and again. Nobody changes what is returned.
+        self.record = lru_cache(maxsize=4096)(self._make)
+        """The resource with a number, made at a time (µs), and whose it is."""
 
-    def record(self, index: int, created_at: int) -> tuple[Json, Employee]:
-        """The resource with number *index* made at *created_at* (µs), and whose it is."""
+    def _make(self, index: int, created_at: int) -> tuple[Json, Employee]:
         draws = struct.unpack("<16H", self.ids.digest(b"activity", index))
         moment = Moment(index, draws, self.ids)
         stretch, place = divmod(index, STRETCH)
@@ -174,7 +174,7 @@ class Activity:
         self, moment: Moment, created_at: int, employee: Employee, scene: Scene, *, impersonated: bool
     ) -> Json:
         method, path, get_params, post_params, status, context = scene
-        session = self._session_id(created_at // _SESSION * len(self.employees) + employee.number)
+        session = self.ids.opaque("uses", created_at // _SESSION * len(self.employees) + employee.number)
         # Nine in ten from the usual place; some from home, and so one session shows several addresses.
         address = employee.addresses[(0, 0, 0, 0, 0, 0, 0, 0, 1, 2)[moment.draws[5] % 10]]
         attributes: Json = {

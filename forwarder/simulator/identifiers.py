@@ -5,6 +5,7 @@ A record's id can be turned back into the record's number, so a world of a milli
 
 import hashlib
 import struct
+from functools import lru_cache
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
@@ -24,17 +25,19 @@ class Identifiers:
 
     def __init__(self, seed: int) -> None:
         self._key = hashlib.blake2b(str(seed).encode(), digest_size=32).digest()
+        self.record = lru_cache(maxsize=4096)(self._record)
+        """The id of the record made as a number (0 is the first)."""
+        self.opaque = lru_cache(maxsize=4096)(self._opaque)
+        """The id of an object of a kind, as ``case_…``, by its number."""
 
     def digest(self, purpose: bytes, number: int, size: int = 32) -> bytes:
         """*size* bytes (at most 64), always the same for this seed, *purpose* (at most 16 bytes) and *number*."""
         return hashlib.blake2b(struct.pack("<q", number), digest_size=size, key=self._key, person=purpose).digest()
 
-    def opaque(self, prefix: str, number: int) -> str:
-        """The id of object *number* of the kind *prefix*, as ``case_…``."""
+    def _opaque(self, prefix: str, number: int) -> str:
         return f"{prefix}_{_spell(int.from_bytes(self.digest(prefix.encode(), number, 17), 'big'))}"
 
-    def record(self, index: int) -> str:
-        """The id of the record made as number *index* (0 is the first)."""
+    def _record(self, index: int) -> str:
         upper = self._upper(index)
         return RECORD_PREFIX + _spell(upper << _INDEX_BITS | (index ^ (upper * _SPREAD & _INDEX_MASK)))
 

@@ -75,7 +75,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     # The base class's own, of which its types say nothing.
     _ready: deque[events.Handle]
-    _scheduled: list[events.TimerHandle]
+    _scheduled: list[tuple[float, int, events.TimerHandle]]
 
     def __init__(self, network: Any, *, most_steps: int) -> None:
         super().__init__()
@@ -97,14 +97,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         ready, scheduled = self._ready, self._scheduled
-        while scheduled and scheduled[0].cancelled():
+        while scheduled and scheduled[0][2].cancelled():
             heapq.heappop(scheduled)
         if not ready:
             if not scheduled:
                 raise Deadlock
-            self._now = max(self._now, scheduled[0].when())
-        while scheduled and scheduled[0].when() <= self._now:
-            ready.append(heapq.heappop(scheduled))
+            self._now = max(self._now, scheduled[0][0])
+        while scheduled and scheduled[0][0] <= self._now:
+            ready.append(heapq.heappop(scheduled)[2])
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle.cancelled():
@@ -128,9 +128,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Any, *args: Any, context: Context | None = None
     ) -> events.TimerHandle:
         """As the base class; timers of one instant fire in the order in which they were set."""
-        handle = _Timer(when, callback, args, self, context)
-        handle.number = next(self._numbers)
-        heapq.heappush(self._scheduled, handle)
+        handle = events.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._scheduled, (when, next(self._numbers), handle))
         return handle
 
     def _write_to_self(self) -> None:
@@ -176,13 +175,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
         """Listen within the simulated network."""
         return self.network.listen(protocol_factory, host, port)
-
-
-class _Timer(events.TimerHandle):
-    number = 0
-
-    def __lt__(self, other: Any) -> bool:
-        return bool((self.when(), self.number) < (other.when(), other.number))
 
 
 def _create_task(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, T], **options: Any) -> "asyncio.Task[T]":

@@ -1,5 +1,7 @@
 """One seed, one process: a world is played in a child, so that what its dead daemons leave in memory dies with it."""
 
+import gc
+import importlib
 import json
 import os
 import shutil
@@ -58,6 +60,7 @@ def play(plan: Plan, *, verbose: bool = False) -> Verdict:
 
 def play_apart(plans: Iterable[Plan], *, jobs: int) -> Iterator[Verdict]:
     """Play each of *plans* in a child of its own, *jobs* at a time; verdicts as they come."""
+    _get_ready()
     running: dict[int, tuple[Plan, int, float]] = {}
     waiting = iter(plans)
     more = True
@@ -71,6 +74,14 @@ def play_apart(plans: Iterable[Plan], *, jobs: int) -> Iterator[Verdict]:
             running[pid] = (plan, pipe, time.monotonic())
         if running:
             yield from _collect(running)
+
+
+def _get_ready() -> None:
+    """Import once, here, what every child needs, and keep their garbage collectors from looking at it."""
+    importlib.import_module("tests.simulation.stage")
+    importlib.import_module("tests.simulation.oracle")
+    gc.collect()
+    gc.freeze()
 
 
 def _fork(work: Callable[[], Verdict]) -> tuple[int, int]:

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import ssl
 from contextvars import copy_context
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
+from unittest.mock import patch
 
 import aiohttp
 import structlog
@@ -108,7 +110,8 @@ class Stage:
         self.disk.watch(HIDDEN)
         asyncio.set_event_loop(self.loop)
         try:
-            with self.disk:
+            # No TLS is spoken here, and reading the machine's trust anchors is a twentieth of a world's time.
+            with self.disk, patch.object(ssl.SSLContext, "load_default_certs"):
                 self.loop.run_until_complete(self._all())
         except Deadlock:
             self.chronicle.troubles.append("deadlock: nothing is ready, and no timer will make anything ready")
