@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.simulation.chronicle import Made
-from tests.simulation.destination import Destination
 from tests.simulation.plan import Happening, Kind
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def calm(stage: "Stage") -> None:
     for operation in FAILING:
         stage.disk.fail(operation, 0)
     for destination in stage.destinations.values():
-        _heal(destination)
+        destination.suffer("")
     stage.life.process.die_at = None
 
 
@@ -88,12 +87,8 @@ def _their_clock(stage: "Stage", one: Happening) -> None:
 
 def _trouble(stage: "Stage", one: Happening) -> None:
     name, trouble = one.what
-    stage.destinations[name].trouble = trouble
-    stage.loop.call_later(one.lasts, _heal, stage.destinations[name])
-
-
-def _heal(destination: Destination) -> None:
-    destination.trouble = ""
+    stage.destinations[name].suffer(trouble)
+    stage.loop.call_later(one.lasts, stage.destinations[name].suffer, "")
 
 
 # Our machine

@@ -52,6 +52,14 @@ class Destination:
     receipts: list[Receipt] = field(default_factory=list)
     position: int | None = None
 
+    def of(self, life: int) -> list[Attempt]:
+        """What that life has sent."""
+        return [attempt for attempt in self.attempts if attempt.life == life]
+
+    def suffer(self, trouble: str) -> None:
+        """Go wrong as *trouble* says from now on; with an empty one, be well again."""
+        self.trouble = trouble
+
     def refuses(self, record_id: str) -> bool:
         """Whether it will never take this event."""
         return crc32(f"{self.plan.name}/{record_id}".encode()) < self.plan.poison * 2**32

@@ -13,6 +13,7 @@ from forwarder.app import Daemon
 from forwarder.clock import SECOND
 from forwarder.errors import ForwarderError
 from forwarder.settings import load
+from tests.peers.hec import TOKEN
 from tests.simulation.loop import Process, SimulatedLoop, current_process
 from tests.simulation.plan import Plan, SinkPlan
 
@@ -110,6 +111,7 @@ def variables(
     page_size: int,
     persona: tuple[str, int],
     admin: tuple[str, int],
+    splunk: tuple[str, int],
     key_file: Path,
     journal: Path,
 ) -> dict[str, str]:
@@ -129,7 +131,7 @@ def variables(
         "FORWARDER_STATE_MAX_BYTES": str(plan.max_bytes),
         "FORWARDER_HTTP_PORT": str(admin[1]),
         "FORWARDER_REDACT": REDACTED,
-        "FORWARDER_SINKS": ",".join(f"{sink.name}=world" for sink in sinks),
+        "FORWARDER_SINKS": ",".join(f"{sink.name}={sink.kind}" for sink in sinks),
     }
     for sink in sinks:
         prefix = f"FORWARDER_{sink.name.upper()}"
@@ -138,6 +140,8 @@ def variables(
             f"{prefix}_BATCH_MAX_EVENTS": str(sink.batch),
             f"{prefix}_TIMEOUT": "5s",
         }
+        if sink.kind == "splunk_hec":
+            found |= {f"{prefix}_URL": f"http://{splunk[0]}:{splunk[1]}", f"{prefix}_TOKEN": TOKEN}
         if sink.exclude:
             found[f"{prefix}_EXCLUDE"] = sink.exclude
     return found

@@ -27,6 +27,9 @@ Kind = Literal[
 ]  # fmt: skip
 
 
+SPLUNKS = 0.3
+"""Share of worlds with a Splunk."""
+
 _CHANGES: tuple[tuple[Kind, Any], ...] = (
     ("included", "never"),
     ("links", "absolute"),
@@ -66,6 +69,9 @@ class SinkPlan:
     """Whether it knows what it has, and tells at each opening: exactly once."""
     latency: float
     exclude: str = ""
+    kind: Literal["world", "splunk_hec"] = "world"
+    ack: bool = False
+    """Whether a Splunk has indexer acknowledgement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +144,25 @@ def draw(seed: int) -> Plan:
         sinks=tuple(_sink(random, name) for name in ("one", "two", "three")[: random.choice((1, 2, 2, 3))]),
         happenings=(),
     )
-    return replace(plan, happenings=tuple(sorted(_happenings(random, plan), key=lambda one: one.at)))
+    plan = replace(plan, happenings=tuple(sorted(_happenings(random, plan), key=lambda one: one.at)))
+    return _with_splunk(Random(f"splunk of {seed}"), plan)
+
+
+def _with_splunk(random: Random, plan: Plan) -> Plan:
+    """Of some worlds the last destination is a Splunk, which may crash on what it has just accepted."""
+    if random.random() >= SPLUNKS:
+        return plan
+    *others, last = plan.sinks
+    splunk = replace(
+        last, kind="splunk_hec", ack=random.random() < 0.5, in_flight=16, remembers=False, latency=plan.latency
+    )
+    news = [one.at for one in plan.happenings if one.kind == "append"]
+    crashes = [
+        Happening(random.choice(news) + random.uniform(0, 2) * plan.poll_interval, "sink", (splunk.name, "slow"), 5.0)
+        for _ in range(random.choice((0, 1, 3)))
+    ]
+    happenings = tuple(sorted([*plan.happenings, *crashes], key=lambda one: one.at))
+    return replace(plan, sinks=(*others, splunk), happenings=happenings)
 
 
 def _sink(random: Random, name: str) -> SinkPlan:

@@ -15,6 +15,7 @@ import structlog
 from forwarder import sinks
 from forwarder.clock import SECOND
 from forwarder.simulator import Behaviour, SimulatedPersona, World
+from tests.peers.hec import TOKEN
 from tests.simulation.acts import KEYS, calm, happen
 from tests.simulation.chronicle import Chronicle, Claim, Made, Requests
 from tests.simulation.destination import Destination, WorldSink
@@ -22,7 +23,8 @@ from tests.simulation.disk import Disk
 from tests.simulation.life import Life, OurClock, begin, configure_logs, variables
 from tests.simulation.loop import Deadlock, Exhausted, SimulatedLoop
 from tests.simulation.network import Network
-from tests.simulation.plan import Plan
+from tests.simulation.plan import Plan, SinkPlan
+from tests.simulation.splunk import Splunk
 
 BEGINNING = 1000.0
 """The loop's time at which a world begins."""
@@ -32,6 +34,7 @@ EPOCH = 1_772_438_400 * SECOND
 
 PERSONA = ("127.0.0.1", 8443)
 ADMIN = ("127.0.0.1", 8080)
+SPLUNK = ("127.0.0.1", 8088)
 
 HIDDEN = "Überprüfung".encode()
 """What stands in the place that is redacted, and nowhere else; it must never be on the disk."""
@@ -84,7 +87,7 @@ class Stage:
         self.delayed = 0.0
         self.looking: list[asyncio.Task[Any]] = []
         # What the oracle wants to know.
-        self.destinations = {sink.name: Destination(sink) for sink in plan.sinks}
+        self.destinations = {sink.name: self._destination(sink) for sink in plan.sinks}
         self.known_since: dict[str, float] = {}
         self.first_answer: int | None = None
         self.quiet_steps = self.quiet_requests = 0
@@ -123,6 +126,9 @@ class Stage:
 
     async def _all(self) -> None:
         await self._open_persona()
+        splunks = [one for one in self.destinations.values() if isinstance(one, Splunk)]
+        for splunk in splunks:
+            await splunk.start()
         keeper = asyncio.create_task(self._keep_alive())
         for happening in self.plan.happenings:
             await self._until(happening.at)
@@ -135,7 +141,12 @@ class Stage:
             await self._rest()
         await self._end(keeper)
         await asyncio.gather(*self.looking)
+        for splunk in splunks:
+            await splunk.stop()
         await self.persona.close()
+
+    def _destination(self, plan: SinkPlan) -> Destination:
+        return Splunk(plan, network=self.network, address=SPLUNK) if plan.kind == "splunk_hec" else Destination(plan)
 
     async def _open_persona(self) -> None:
         plan = self.plan
@@ -185,6 +196,7 @@ class Stage:
             page_size=self.page_size,
             persona=PERSONA,
             admin=ADMIN,
+            splunk=SPLUNK,
             key_file=self.key_file,
             journal=self.state / "forwarder.db",
         )
@@ -285,6 +297,8 @@ class Stage:
     def _listen_in(self, where: tuple[str, int], data: bytes) -> None:
         if where != PERSONA and any(key.encode() in data for key in KEYS):
             self.chronicle.troubles.append(f"the API key was sent to {where[0]}:{where[1]}")
+        if where != SPLUNK and TOKEN.encode() in data:
+            self.chronicle.troubles.append(f"the token was sent to {where[0]}:{where[1]}")
 
     async def _until(self, at: float) -> None:
         """Wait for a moment of the plan; a long outage delays all that comes after it."""

@@ -22,6 +22,9 @@ KNOWN: dict[int, str] = {
     20033: "a bad moment of a proxy left a hole",
     300113: "the rate budget counted a poll from before the journal had opened it",
     50120: "the beginning of a young log was taken for a loss",
+    700000100: "a world with room for little more than its polls was to be as complete as any other",
+    385687865: "what was taken beside a batch that is halved was to be remembered through a crash",
+    385687801: "the same, behind a disk that was full",
     70012: "a status that a failing disk cannot give was taken for one",
 }
 """Seeds that found something once, in us or in the oracle, with what they found."""

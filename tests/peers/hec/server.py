@@ -47,7 +47,7 @@ class Scripted:
 
     ``index`` objects are accepted before it, as far as they are good. ``reset`` cuts the connection: ``early`` before
     the body is read, ``middle`` after a part of it, ``late`` after its objects were accepted, ``cut`` in the middle of
-    the reply.
+    the reply. ``silent`` never answers; with ``index`` it does so after it has accepted these.
     """
 
     status: int = 200
@@ -186,7 +186,7 @@ class HecServer:
         # aiohttp's server may have undone the compression itself.
         seen.body = gzip.decompress(raw) if compressed and raw[:2] == b"\x1f\x8b" else raw
         self.seen.append(seen)
-        if self.silent or (scripted is not None and scripted.silent):
+        if self.silent or (scripted is not None and scripted.silent and not scripted.index):
             await self._release.wait()
             return self._cut(request)
         self.indexer.index(asyncio.get_running_loop().time())
@@ -208,8 +208,8 @@ class HecServer:
         return self.health
 
     def _cut(self, request: web.Request) -> web.StreamResponse:
-        assert request.transport is not None
-        request.transport.abort()
+        if request.transport is not None:  # else its sender has gone first
+            request.transport.abort()
         raise asyncio.CancelledError
 
     async def _say(self, request: web.Request, scripted: Scripted, seen: Seen) -> web.StreamResponse:
@@ -218,6 +218,9 @@ class HecServer:
             return self._collect(0, seen)  # it would be a lie to say that all is taken
         taken = [] if outcome is None else outcome.accepted[: scripted.index]
         ack_id = self._accept(taken, seen) if taken else None
+        if scripted.silent:
+            await self._release.wait()
+            return self._cut(request)
         if scripted.reset == "late":
             if request.path in _ACK:
                 self._poll(request, seen)  # told once, and nobody heard it
