@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Literal
+from zlib import crc32
 
 import orjson
 
@@ -159,6 +160,8 @@ class Endpoint:
             "data": [resource for resource, _ in records],
             "links": self._links([resource["id"] for resource, _ in records], start, end),
         }
+        if fault == "shuffled":
+            content["data"].sort(key=lambda resource: crc32(resource["id"].encode()))
         if fault == "repeat" and after is not None:
             content["links"]["next"] = self._link("after", after)
         if self._includes(version):

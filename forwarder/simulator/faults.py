@@ -32,6 +32,7 @@ OTHERS = {
     "redirect": "302 to another host",
     "cursor-lost": "the cursor of the request is not known any more (how that shows: --lost-cursor)",
     "repeat": "links.next names the cursor of the request again",
+    "shuffled": "the records of the page stand in another order; its links are as they should be",
     "too-large": "a page of more than one record is larger than a client should hold",
 }
 """Kinds beside the statuses, with what the client sees."""

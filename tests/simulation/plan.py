@@ -1,7 +1,7 @@
 """What happens in one world: everything that its seed decides, as data that can be read, replayed and shrunk."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Literal
@@ -29,6 +29,9 @@ Kind = Literal[
 
 SPLUNKS = 0.3
 """Share of worlds with a Splunk."""
+
+SHUFFLED = 0.1
+"""Share of worlds in which pages are shuffled."""
 
 _CHANGES: tuple[tuple[Kind, Any], ...] = (
     ("included", "never"),
@@ -144,8 +147,17 @@ def draw(seed: int) -> Plan:
         sinks=tuple(_sink(random, name) for name in ("one", "two", "three")[: random.choice((1, 2, 2, 3))]),
         happenings=(),
     )
-    plan = replace(plan, happenings=tuple(sorted(_happenings(random, plan), key=lambda one: one.at)))
+    plan = replace(plan, happenings=_in_turn(_happenings(random, plan)))
+    plan = _with_shuffled_pages(Random(f"pages of {seed}"), plan)
     return _with_splunk(Random(f"splunk of {seed}"), plan)
+
+
+def _with_shuffled_pages(random: Random, plan: Plan) -> Plan:
+    """In some worlds Persona's pages are in another order for a while."""
+    if random.random() >= SHUFFLED:
+        return plan
+    shuffled = Happening(random.uniform(0, plan.duration), "faults", "shuffled:0.5", _while(random, plan))
+    return replace(plan, happenings=_in_turn([*plan.happenings, shuffled]))
 
 
 def _with_splunk(random: Random, plan: Plan) -> Plan:
@@ -161,8 +173,11 @@ def _with_splunk(random: Random, plan: Plan) -> Plan:
         Happening(random.choice(news) + random.uniform(0, 2) * plan.poll_interval, "sink", (splunk.name, "slow"), 5.0)
         for _ in range(random.choice((0, 1, 3)))
     ]
-    happenings = tuple(sorted([*plan.happenings, *crashes], key=lambda one: one.at))
-    return replace(plan, sinks=(*others, splunk), happenings=happenings)
+    return replace(plan, sinks=(*others, splunk), happenings=_in_turn([*plan.happenings, *crashes]))
+
+
+def _in_turn(happenings: Iterable[Happening]) -> tuple[Happening, ...]:
+    return tuple(sorted(happenings, key=lambda one: one.at))
 
 
 def _sink(random: Random, name: str) -> SinkPlan:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
 from yarl import URL
 
@@ -129,6 +130,15 @@ async def test_a_page_too_large_is_large_unless_it_has_one_record(persona: Simul
     persona.faults.next("too-large", "too-large")
     assert len((await ask(persona))[2]) > 3 << 20
     assert len((await ask(persona, size=1))[2]) < 10_000
+
+
+async def test_a_shuffled_page_has_the_same_records_and_links(persona: SimulatedPersona) -> None:
+    persona.faults.next("shuffled")
+    shuffled, straight = [orjson.loads((await ask(persona))[2]) for _ in range(2)]
+    ids, others = ([record["id"] for record in page["data"]] for page in (shuffled, straight))
+    assert ids != others
+    assert sorted(ids) == sorted(others)
+    assert shuffled["links"] == straight["links"]
 
 
 async def test_a_lost_or_repeated_cursor_needs_a_cursor(persona: SimulatedPersona) -> None:
