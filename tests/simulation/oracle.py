@@ -53,6 +53,7 @@ class Judgement:
         yield from self.chronicle.leaks
         for name, destination in self.stage.destinations.items():
             yield from self._nothing_invented(name, destination)
+            yield from self._filters_kept(name, destination)
             yield from self._equal_content(name, destination)
             yield from self._duplicates_explained(name, destination)
             if isinstance(destination, Splunk):
@@ -80,6 +81,15 @@ class Judgement:
             if id_ not in has and self._is_due(name, id_, made) and not self._is_reported(made):
                 since = f"made at {made.made:.3f}, visible at {made.visible:.3f}"
                 yield f"{name} never got {id_} of {self._at(made)}, {since}"
+
+    def _filters_kept(self, name: str, destination: Destination) -> Iterator[str]:
+        for receipt in destination.receipts:
+            attributes = self.resources[receipt.id]["attributes"] if receipt.id in self.resources else {}
+            # A Splunk may index what the life before has sent.
+            lives = self.stage.lives[max(0, receipt.attempt.life - 1) : receipt.attempt.life + 1]
+            excludes = [life.variables.get(f"FORWARDER_{name.upper()}_EXCLUDE", "") for life in lives]
+            if attributes and all(_matches(pattern, attributes) for pattern in excludes):
+                yield f"{name} got {receipt.id}, which it leaves out"
 
     def _is_due(self, name: str, id_: str, made: Made) -> bool:
         if made.made < self.stage.known_since.get(name, math.inf) and not self._from_the_first(name):
