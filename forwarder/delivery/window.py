@@ -10,15 +10,17 @@ class Window:
     """Events between the cursor and the last one that was read.
 
     An event is *settled* once it was acknowledged, left out by the filters, or became a dead letter. The cursor stands
-    before the first event that is not settled: what was acknowledged beyond it is remembered here, so only a crash
-    sends it again.
+    before the first event that is not settled: what was acknowledged beyond it is remembered here, and at an orderly
+    stop in the journal, so only a crash sends it again.
+
+    :param beyond: numbers above *cursor* that were settled in an earlier life
     """
 
-    def __init__(self, cursor: int) -> None:
+    def __init__(self, cursor: int, beyond: Iterable[int] = ()) -> None:
         self.cursor = cursor
         self.last_read = cursor
         self._open: dict[int, StoredEvent] = {}  # in the order of their numbers, as they were read
-        self._settled: set[int] = set()
+        self._settled: set[int] = {seq for seq in beyond if seq > cursor}
         self._dead: dict[int, DeadLetter] = {}
 
     def __len__(self) -> int:
@@ -36,6 +38,14 @@ class Window:
     def known_up_to(self, seq: int) -> int:
         """The greatest number up to *seq* of an event that was read, or the cursor where that is greater."""
         return max((one for one in self._open if one <= seq), default=self.cursor)
+
+    def is_settled(self, seq: int) -> bool:
+        """Whether nothing is left to do about this event beyond the cursor."""
+        return seq in self._settled
+
+    def beyond(self) -> list[int]:
+        """What is settled beyond the cursor, less the dead letters, which are in no journal yet."""
+        return sorted(self._settled - self._dead.keys())
 
     def settle(self, seqs: Iterable[int]) -> None:
         """Note that nothing is left to do about these."""

@@ -95,7 +95,8 @@ class DeliveryWorker:
         if cursor is None:
             return
         self._committed = cursor
-        self._window = Window(cursor)
+        beyond = await self._journal.beyond(self.name)
+        self._window = Window(cursor, beyond)
         self._later: list[StoredEvent] = []
         self._courier.begin(self._window, may_repeat=self._interrupted)
         self._interrupted = True  # until this run ends well
@@ -106,6 +107,7 @@ class DeliveryWorker:
                 if failure is not None:
                     await self._recover(failure, pulse)
             self._interrupted = bool(self._window.cursor > self._committed)
+            await self._remember(beyond)
         finally:
             await self._courier.abandon()
             await close(self._sink, self._telling)
@@ -211,7 +213,17 @@ class DeliveryWorker:
             max_bytes=min(settings.batch_max_bytes, READ_BYTES),
         )
 
+    async def _remember(self, before: list[int]) -> None:
+        """Note what the sink has beyond the cursor, in place of what stood there *before*."""
+        beyond = self._window.beyond()
+        if beyond != before:
+            try:
+                await self._journal.remember_beyond(self.name, beyond)
+            except DiskFull:
+                self._telling.disk_full()  # it will be sent again
+
     def _sort(self, read: list[StoredEvent]) -> None:
+        read = [one for one in read if not self._window.is_settled(one.seq)]
         left_out = []
         for stored, found in zip(read, self._intake.take(read), strict=True):
             if isinstance(found, Item):

@@ -96,7 +96,8 @@ def backlog(db: sqlite3.Connection, cursor: int) -> Backlog:
 def register(db: sqlite3.Connection, name: str, kind: str, *, begin: int, now: int) -> int:
     """The cursor of the sink called *name*; one that the journal does not know begins at *begin*."""
     db.execute(
-        "INSERT INTO sink VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET kind = excluded.kind",
+        "INSERT INTO sink (name, kind, cursor, registered) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET kind = excluded.kind",
         (name, kind, begin, now),
     )
     (cursor,) = db.execute("SELECT cursor FROM sink WHERE name = ?", (name,)).fetchone()
@@ -113,6 +114,17 @@ def advance(db: sqlite3.Connection, sink: str, cursor: int, dead: Sequence[DeadL
             for letter in dead
         ],
     )
+
+
+def remember_beyond(db: sqlite3.Connection, sink: str, seqs: Sequence[int]) -> None:
+    """Note what the sink has beyond its cursor, in place of what was noted before."""
+    db.execute("UPDATE sink SET beyond = ? WHERE name = ?", (orjson.dumps(seqs).decode(), sink))
+
+
+def beyond(db: sqlite3.Connection, sink: str) -> list[int]:
+    """What the sink had beyond its cursor at its last orderly stop; perhaps passed since."""
+    (text,) = db.execute("SELECT beyond FROM sink WHERE name = ?", (sink,)).fetchone()
+    return list(orjson.loads(text))
 
 
 def prune(db: sqlite3.Connection) -> int:

@@ -195,6 +195,14 @@ class Journal:
         """Move the sink's cursor, keep its dead letters, and drop the events that now every sink has."""
         await self._write(lambda db: self._books.commit(db, sink, cursor, dead), room_needed=False)
 
+    async def remember_beyond(self, sink: str, seqs: Sequence[int]) -> None:
+        """Note what the sink has beyond its cursor, so that an orderly stop repeats nothing."""
+        await self._write(lambda db: delivering.remember_beyond(db, sink, seqs), room_needed=False)
+
+    async def beyond(self, sink: str) -> list[int]:
+        """What the sink had beyond its cursor at its last orderly stop; perhaps passed since."""
+        return await self._db.read(lambda db: delivering.beyond(db, sink))
+
     async def backlog(self, sink: str) -> Backlog:
         """What the sink has still to get."""
 

@@ -70,9 +70,11 @@ CREATE TABLE event (
 CREATE UNIQUE INDEX event_seq ON event (seq) WHERE seq IS NOT NULL;
 CREATE INDEX event_held ON event (source, gap, at, pos) WHERE seq IS NULL;
 
--- Every sink ever configured and not forgotten, with the sequence number up to which it has all it should have.
+-- Every sink ever configured and not forgotten, with the sequence number up to which it has all it should have, and the
+-- numbers beyond that which it had at its last orderly stop, as JSON.
 CREATE TABLE sink (
-    name TEXT PRIMARY KEY, kind TEXT NOT NULL, cursor INTEGER NOT NULL, registered INTEGER NOT NULL
+    name TEXT PRIMARY KEY, kind TEXT NOT NULL, cursor INTEGER NOT NULL, registered INTEGER NOT NULL,
+    beyond TEXT NOT NULL DEFAULT '[]'
 ) WITHOUT ROWID;
 
 CREATE TABLE dead_letter (

@@ -86,7 +86,10 @@ def read_status(path: Path, *, now: int, backlog_bytes: int | None = None) -> St
             sources=tuple(
                 _source(db, name) for (name,) in db.execute("SELECT name FROM source ORDER BY name").fetchall()
             ),
-            sinks=tuple(_sink(db, row, now) for row in db.execute("SELECT * FROM sink ORDER BY name").fetchall()),
+            sinks=tuple(
+                _sink(db, row, now)
+                for row in db.execute("SELECT name, kind, cursor FROM sink ORDER BY name").fetchall()
+            ),
         )
 
 
@@ -115,7 +118,7 @@ def _source(db: sqlite3.Connection, name: str) -> SourceStatus:
 
 
 def _sink(db: sqlite3.Connection, row: tuple[Any, ...], now: int) -> SinkStatus:
-    name, kind, cursor, _ = row
+    name, kind, cursor = row
     backlog = delivering.backlog(db, cursor)
     (letters,) = db.execute("SELECT count(*) FROM dead_letter WHERE sink = ?", (name,)).fetchone()
     released = backlog.oldest_released_at

@@ -18,6 +18,7 @@ class MemoryJournal:
         self.events: list[StoredEvent] = []
         self.cursors: dict[str, int] = {}
         self.dead: dict[str, list[DeadLetter]] = {}
+        self.taken: dict[str, list[int]] = {}
         self.commits: list[tuple[str, int]] = []
         self.reads = 0
         self.full = False
@@ -67,6 +68,16 @@ class MemoryJournal:
         self.cursors[sink] = cursor
         self.dead.setdefault(sink, []).extend(dead)
         self.commits.append((sink, cursor))
+
+    async def remember_beyond(self, sink: str, seqs: Sequence[int]) -> None:
+        await asyncio.sleep(0)
+        if self.full:
+            raise DiskFull
+        self.taken[sink] = [*seqs]
+
+    async def beyond(self, sink: str) -> list[int]:
+        await asyncio.sleep(0)
+        return self.taken.get(sink, [])
 
     async def backlog(self, sink: str) -> Backlog:
         left = [stored for stored in self.events if stored.seq > self.cursors[sink]]

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from forwarder.clock import BEGINNING, SECOND, SystemClock
 from forwarder.delivery import DeliveryWorker
-from forwarder.errors import Failure, Refused
+from forwarder.errors import Failure, Refused, Retryable
 from forwarder.journal import CollectedRecord, Journal, PageRead, Row
 from forwarder.journal.letters import list_dead_letters
 from forwarder.metrics import Metrics
@@ -170,3 +170,30 @@ async def test_a_sink_that_is_added_begins_now_and_one_that_comes_back_goes_on(d
     await daemon.until_empty("first")
     await daemon.halt()
     assert ids(tmp_path / "first") == [f"ual_{n:06d}" for n in range(20)]
+
+
+async def test_an_orderly_stop_remembers_what_was_taken_beyond_the_cursor(daemon: Daemon) -> None:
+    """The first batch fails, and of the second an event is refused: what was taken before that is not sent again."""
+
+    def script(batch: Sequence[Item]) -> Failure | None:
+        if batch[0].event.id == "ual_000000":
+            return Retryable("busy")
+        bad = [at for at, item in enumerate(batch) if item.event.id == "ual_000015"]
+        return Refused("not this one", at=bad[0]) if bad else None
+
+    before, after = ScriptedSink(script, width=2), ScriptedSink()
+    daemon.start("scripted", before)
+    await daemon.collect(0, 20)
+    async with asyncio.timeout(10):
+        while before.opens < 2:  # noqa: ASYNC110 # the sink is asked, as its destination would be
+            await asyncio.sleep(0.01)
+    await daemon.halt()
+
+    daemon.stop.clear()
+    daemon.tasks.clear()
+    await daemon.open()
+    daemon.start("scripted", after)
+    await daemon.until_empty("scripted")
+    await daemon.halt()
+    assert len(before.taken) == 5
+    assert sorted([*before.taken, *after.taken]) == [*range(after.taken[0], after.taken[0] + 20)]

@@ -316,7 +316,7 @@ class Judgement:
         until = parse_rfc3339(self.source.complete_until)
         behind = math.inf if until is None else (stage.persona_clock.now() - until) / SECOND
         # Where polls take all the time there is, older walks have one request in five, and fall behind.
-        has_room = a_poll * (2 * plan.latency + 2 * plan.thread_delay) < 0.75 * plan.poll_interval
+        has_room = (a_poll + 1) * (2 * plan.latency + 2 * plan.thread_delay) < 0.6 * plan.poll_interval
         if behind > 6 * plan.poll_interval + 60 and has_room and not self.answers & UNREADABLE:
             yield f"at the end it is complete only up to {self.source.complete_until}"
 

@@ -25,6 +25,8 @@ KNOWN: dict[int, str] = {
     700000100: "a world with room for little more than its polls was to be as complete as any other",
     385687865: "what was taken beside a batch that is halved was to be remembered through a crash",
     385687801: "the same, behind a disk that was full",
+    900041: "a stop while a batch was halved forgot which half had been taken",
+    800000103: "a world with little time beside its polls was to be as complete as any other",
     70012: "a status that a failing disk cannot give was taken for one",
 }
 """Seeds that found something once, in us or in the oracle, with what they found."""
