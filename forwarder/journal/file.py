@@ -34,6 +34,13 @@ _SETTINGS = (
 
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+_OCCUPIED = {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_PROTOCOL,  # somebody else holds the locks that a recovery of the write-ahead log needs
+}
 
 
 @contextmanager
@@ -52,7 +59,7 @@ def translated(path: Path) -> Iterator[None]:
             raise DiskFull(f"{path}: {error}") from error
         if primary in _DAMAGED:
             raise _damaged(path, str(error)) from error
-        if primary in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY}:
+        if primary in _OCCUPIED:
             raise JournalUnavailable(f"the journal {path} cannot be used: {error}") from error
         raise
 

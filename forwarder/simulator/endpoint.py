@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Literal
-from zlib import crc32
 
 import orjson
 
@@ -17,7 +16,7 @@ from forwarder.record import Json
 from forwarder.simulator.faults import STATUSES, Fault
 from forwarder.simulator.people import Employee
 from forwarder.simulator.rate import Rate, RateWindow
-from forwarder.simulator.shape import inflected, sparse
+from forwarder.simulator.shape import inflected, misshapen, sparse
 from forwarder.simulator.world import World
 
 API_KEY = "persona_production_simulated"
@@ -37,6 +36,7 @@ _NEWEST_VERSION_WITH_INCLUDED = "2023-01-05"
 _INFLECTIONS = ("kebab", "snake", "camel")
 # What the edge and failing servers answer bears none of Persona's own headers; nor does 401.
 _WITHOUT_HEADERS = frozenset({401, 408, 500, 502, 503, 504})
+_ODD_END = b',"meta":{"odd":[NaN,1e999,"\\ud83d"]}}'
 _PARAMETERS = re.compile(r"page\[(?:after|before|size)\]|fields\[[a-z-]+\]|include")
 
 
@@ -103,7 +103,12 @@ class Endpoint:
             content = self._content(path, query, headers, fault.kind if fault else "")
         except _Refusal as refusal:
             return Answer(refusal.status, refusal.body, self._headers(refusal.status, rate))
-        return Answer(200, orjson.dumps(content), self._headers(200, rate))
+        kind = fault.kind if fault else ""
+        headers = self._headers(200, rate)
+        if kind == "foreign":
+            headers["Persona-Organization-Id"] = self.world.activity.ids.opaque("org", 1)
+        body = orjson.dumps(content)
+        return Answer(200, body[:-1] + _ODD_END if kind == "lenient" else body, headers)
 
     def _authenticate(self, headers: Mapping[str, str]) -> None:
         scheme, _, key = headers.get("Authorization", "").partition(" ")
@@ -160,13 +165,11 @@ class Endpoint:
             "data": [resource for resource, _ in records],
             "links": self._links([resource["id"] for resource, _ in records], start, end),
         }
-        if fault == "shuffled":
-            content["data"].sort(key=lambda resource: crc32(resource["id"].encode()))
         if fault == "repeat" and after is not None:
             content["links"]["next"] = self._link("after", after)
         if self._includes(version):
             content["included"] = _users([user for resource, user in records if _has_user(resource)])
-        return content
+        return misshapen(content, fault)
 
     def _bounds(self, after: str | None, before: str | None, size: int, *, lost: bool) -> tuple[int, int]:
         """Places in the world's list, oldest first: the page is from the first to before the second."""

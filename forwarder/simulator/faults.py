@@ -33,6 +33,15 @@ OTHERS = {
     "cursor-lost": "the cursor of the request is not known any more (how that shows: --lost-cursor)",
     "repeat": "links.next names the cursor of the request again",
     "shuffled": "the records of the page stand in another order; its links are as they should be",
+    "gzip": "the body is compressed",
+    "gzip-cut": "the body is compressed, and its stream ends before its end",
+    "encoded": "the body bears an encoding that nobody asked for",
+    "nothing": "200 without a body",
+    "no-links": "a page without its links",
+    "no-list": "a page whose data is no list",
+    "lenient": "JSON that strict parsers refuse: NaN, half of a surrogate pair, a number beyond all doubles",
+    "nameless": "the first record of the page has no id",
+    "foreign": "the headers of another organization",
     "too-large": "a page of more than one record is larger than a client should hold",
 }
 """Kinds beside the statuses, with what the client sees."""

@@ -10,7 +10,7 @@ from aiohttp import web
 from forwarder.clock import SystemClock
 from forwarder.pulse import Pulse
 from forwarder.simulator.control import Control
-from forwarder.simulator.endpoint import API_KEY, Behaviour, Endpoint
+from forwarder.simulator.endpoint import API_KEY, LIST_PATH, Behaviour, Endpoint
 from forwarder.simulator.faults import Fault, Faults
 from forwarder.simulator.rate import WINDOW, RateWindow
 from forwarder.simulator.stats import Stats
@@ -125,6 +125,8 @@ class SimulatedPersona:
         if fault is None:
             return ""
         if fault.kind in ("cursor-lost", "repeat") and "page[after]" not in request.query:
+            return ""
+        if fault.kind in ("shuffled", "no-links", "no-list", "nameless") and request.path != LIST_PATH:
             return ""
         return "" if fault.kind == "too-large" and request.query.get("page[size]") == "1" else fault.kind
 

@@ -1,6 +1,7 @@
-"""How the same content is shown differently: sparse fieldsets, and the casing of keys."""
+"""How the same content is shown differently: sparse fieldsets, the casing of keys, and faults of its shape."""
 
 from collections.abc import Callable, Mapping
+from zlib import crc32
 
 from forwarder.record import Json
 
@@ -18,6 +19,21 @@ def sparse(content: Json, query: Mapping[str, str]) -> Json:
         return resource | {"attributes": {key: value for key, value in resource["attributes"].items() if key in keep}}
 
     return _each_resource(content, cut)
+
+
+def misshapen(content: Json, fault: str) -> Json:
+    """The page as some faults have it."""
+    match fault:
+        case "shuffled":
+            return content | {"data": sorted(content["data"], key=lambda resource: crc32(resource["id"].encode()))}
+        case "no-links":
+            return {key: value for key, value in content.items() if key != "links"}
+        case "no-list":
+            return content | {"data": {"records": content["data"]}}
+        case "nameless" if content["data"]:
+            first, *others = content["data"]
+            return content | {"data": [{key: value for key, value in first.items() if key != "id"}, *others]}
+    return content
 
 
 def inflected(content: Json, inflection: str) -> Json:

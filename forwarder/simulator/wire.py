@@ -1,5 +1,6 @@
 """How an answer goes wrong on its way: cut, reset, stalled, slow, too large, redirected, or somebody else's."""
 
+import gzip
 import socket
 import struct
 
@@ -45,8 +46,23 @@ def _at_once(request: web.Request, answer: Answer, kind: str) -> web.Response:
             return web.json_response({"errors": [{"title": "Quota exceeded"}]}, status=429)
         case "redirect":
             return web.Response(status=302, headers={"Location": f"http://localhost:{request.url.port}/_elsewhere"})
-    body = answer.body[: len(answer.body) // 2] + b"\x00\xff" if kind == "garbage" else answer.body
-    return web.Response(status=answer.status, body=body, headers=answer.headers)
+    body, encoding = _encoded(answer.body, kind)
+    return web.Response(status=answer.status, body=body, headers=answer.headers | encoding)
+
+
+def _encoded(body: bytes, kind: str) -> tuple[bytes, dict[str, str]]:
+    match kind:
+        case "garbage":
+            return body[: len(body) // 2] + b"\x00\xff", {}
+        case "nothing":
+            return b"", {}
+        case "encoded":
+            return body, {"Content-Encoding": "br"}
+        case "gzip":
+            return gzip.compress(body, mtime=0), {"Content-Encoding": "gzip"}
+        case "gzip-cut":
+            return gzip.compress(body, mtime=0)[:-9], {"Content-Encoding": "gzip"}
+    return body, {}
 
 
 def _page(status: int, title: bytes) -> web.Response:

@@ -50,12 +50,18 @@ def calm(stage: "Stage") -> None:
 
 
 def _answers(stage: "Stage", one: Happening) -> None:
-    stage.persona.faults.next(*one.what)
+    stage.persona.faults.next(*(kind for kind in one.what if _may_be(stage, kind)))
 
 
 def _faults(stage: "Stage", one: Happening) -> None:
-    stage.persona.faults.set([one.what])
+    if _may_be(stage, one.what.partition(":")[0]):
+        stage.persona.faults.set([one.what])
     stage.loop.call_later(one.lasts, stage.persona.faults.set, [])
+
+
+def _may_be(stage: "Stage", kind: str) -> bool:
+    """The first page decides whose log the journal keeps: it cannot be another organization's."""
+    return kind != "foreign" or stage.chronicle.has_told("source.page_collected")
 
 
 def _away(stage: "Stage", one: Happening) -> None:

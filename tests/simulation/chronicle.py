@@ -88,6 +88,10 @@ class Chronicle:
         self.asked.append(Asked(self._time(), self._life(), status, fault))
         self.note("asked", f"{status} {fault}")
 
+    def has_told(self, event: str) -> bool:
+        """Whether a daemon has logged that event."""
+        return any(line["event"] == event for _, _, line in self.lines)
+
     def line(self, line: dict[str, Any]) -> None:
         """The daemon logged *line*."""
         self.lines.append((self._time(), self._life(), line))

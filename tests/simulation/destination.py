@@ -80,10 +80,10 @@ class Destination:
         try:
             await self._judge(attempt, batch)
         except (Retryable, Misconfigured) as failure:
-            attempt.accepted = failure.accepted
+            attempt.accepted = 0 if self.trouble == "absurd" else failure.accepted
             raise
         except Refused as failure:
-            attempt.accepted = failure.at or 0
+            attempt.accepted = 0 if self.trouble == "absurd" else failure.at or 0
             raise
         attempt.accepted = len(batch)
 
@@ -107,11 +107,21 @@ class Destination:
                 raise Retryable("busy half-way", accepted=len(some), kind="busy")
             case "misconfigured":
                 raise Misconfigured("the token is wrong")
-            case "faulty":
-                raise ValueError("a fault of the sink's own")
+            case "faulty" | "absurd":
+                raise self._fault(len(batch))
             case "slow":
                 await asyncio.sleep(10.0)
         self._refuse_or_take(attempt, batch)
+
+    def _fault(self, size: int) -> BaseException:
+        """A fault of the sink's own; one that is *absurd* raises what no sink may, each in its turn."""
+        faults = (
+            ValueError("a fault of the sink's own"),
+            Retryable("more than there is", accepted=size + 1),
+            Refused("none of these", at=size),
+            asyncio.CancelledError(),
+        )
+        return faults[len(self.attempts) % len(faults) if self.trouble == "absurd" else 0]
 
     def _refuse_or_take(self, attempt: Attempt, batch: Sequence[Item]) -> None:
         sound = self._sound(batch)

@@ -17,11 +17,12 @@ from forwarder.journal.status import SourceStatus, read_status
 from forwarder.simulator.world import RETENTION
 from tests.simulation.chronicle import Made
 from tests.simulation.destination import Destination, Receipt
+from tests.simulation.life import Life
 from tests.simulation.splunk import Splunk
 from tests.simulation.stage import PERSONA, REST_POLLS, Stage
 
 DISK_TROUBLES = {"disk-full", "disk-error", "disk-busy"}
-UNREADABLE = {"garbage", "too-large"}
+UNREADABLE = {"garbage", "too-large", "no-links", "no-list"}
 BREAKS = {"reset", "cut", "stall", "too-large"}
 
 
@@ -279,6 +280,8 @@ class Judgement:
             if life.crashed or life.exit_status == 0:
                 if life.exit_status == 0 and not life.asked_to_stop:
                     yield f"life {life.number} ended with 0 and nobody had asked it to stop"
+            elif life.exit_status == 78 and self._key_was_wrong_from_the_first(life):
+                continue
             elif not (excused and life.exit_status == 73):
                 yield f"life {life.number} ended with {life.exit_status}: {life.reason}"
         for at, number, line in self.chronicle.lines:
@@ -288,10 +291,17 @@ class Judgement:
         if strangers := {where for where in self.stage.network.dialled if where[0] != PERSONA[0]}:
             yield f"somebody called {strangers}"
 
+    def _key_was_wrong_from_the_first(self, life: Life) -> bool:
+        """Whether Persona had not answered this life well, nor, with a key that it refuses, any life before it."""
+        pages = [(at, of) for at, of, line in self.chronicle.lines if line["event"] == "source.page_collected"]
+        if all(of != life.number for _, of in pages) and "foreign" in self.answers:
+            return True
+        return "key-revoked" in self.kinds and all(at > life.started for at, _ in pages)
+
     def _is_fault_of_ours(self, line: dict[str, Any]) -> bool:
         """Whether the line tells of a fault of the program, and not of one that the world put into it."""
         if line["event"] == "sink.faulty":
-            return "faulty" not in self.answers
+            return not self.answers & {"faulty", "absurd"}
         if line["event"] == "actor.failed" and isinstance(line.get("exc_info"), DiskFull):
             return "disk-error" not in self.kinds  # a read that fails runs the actor again
         return line["event"] in {"actor.failed", "actor.returned", "actor.left_behind", "library.message"}
@@ -302,7 +312,9 @@ class Judgement:
             (plan.lookback + plan.sweep_interval + stage.quiet_seconds) * 2 * SECOND
         )
         recent = sum(made.created >= since for made in stage.chronicle.made.values())
-        a_poll = math.ceil(11 / stage.page_size) + 1
+        newest = max((made.created for made in stage.chronicle.made.values()), default=0)
+        ties = sum(made.created == newest for made in stage.chronicle.made.values())
+        a_poll = math.ceil((10 + max(ties, 1)) / stage.page_size) + 1
         a_sweep = math.ceil((recent + 11) / stage.page_size) + 3
         allowed = 1.3 * (
             (REST_POLLS + 2) * a_poll + (REST_POLLS * plan.poll_interval / plan.sweep_interval + 2) * a_sweep

@@ -16,6 +16,9 @@ ON_THE_WIRE = (
     "repeat", "too-large", "404",
 )  # fmt: skip
 
+ODD = ("gzip", "gzip-cut", "encoded", "nothing", "no-links", "no-list", "lenient", "nameless", "foreign", "shuffled")
+"""Answers that Persona ought not to give, or might from one day on."""
+
 SINK_TROUBLES = (
     "down", "busy", "hang", "taken-then-hang", "taken-then-reset", "prefix", "misconfigured", "slow", "faulty",
 )  # fmt: skip
@@ -30,8 +33,9 @@ Kind = Literal[
 SPLUNKS = 0.3
 """Share of worlds with a Splunk."""
 
-SHUFFLED = 0.1
-"""Share of worlds in which pages are shuffled."""
+ODDITIES = 0.4
+"""Share of worlds with something that happens rarely: an odd answer, a sink that talks nonsense, a wrong key at the
+start, an outage longer than Persona keeps the log."""
 
 _CHANGES: tuple[tuple[Kind, Any], ...] = (
     ("included", "never"),
@@ -148,16 +152,32 @@ def draw(seed: int) -> Plan:
         happenings=(),
     )
     plan = replace(plan, happenings=_in_turn(_happenings(random, plan)))
-    plan = _with_shuffled_pages(Random(f"pages of {seed}"), plan)
+    plan = _with_oddities(Random(f"oddities of {seed}"), plan)
     return _with_splunk(Random(f"splunk of {seed}"), plan)
 
 
-def _with_shuffled_pages(random: Random, plan: Plan) -> Plan:
-    """In some worlds Persona's pages are in another order for a while."""
-    if random.random() >= SHUFFLED:
+def _with_oddities(random: Random, plan: Plan) -> Plan:
+    """In some worlds something rare happens; all else stays as it was drawn."""
+    if random.random() >= ODDITIES:
         return plan
-    shuffled = Happening(random.uniform(0, plan.duration), "faults", "shuffled:0.5", _while(random, plan))
-    return replace(plan, happenings=_in_turn([*plan.happenings, shuffled]))
+    rare = [_oddity(random, plan) for _ in range(random.choice((1, 1, 2, 4)))]
+    return replace(plan, happenings=_in_turn([*plan.happenings, *rare]))
+
+
+def _oddity(random: Random, plan: Plan) -> Happening:
+    at = random.uniform(0, plan.duration)
+    match random.randint(0, 9):
+        case 0 | 1 | 2:
+            return Happening(at, "answers", tuple(random.choice(ODD) for _ in range(random.randint(1, 6))))
+        case 3 | 4 | 5:
+            share = random.choice((0.1, 0.5, 1.0))
+            return Happening(at, "faults", f"{random.choice(ODD)}:{share}", _while(random, plan))
+        case 6 | 7:
+            return Happening(at, "sink", (random.choice(plan.sinks).name, "absurd"), _while(random, plan))
+        case 8:
+            return Happening(0.0, "key-revoked", None, _while(random, plan))
+        case _:
+            return Happening(at, "long-outage", None, 86400.0 * 200)
 
 
 def _with_splunk(random: Random, plan: Plan) -> Plan:

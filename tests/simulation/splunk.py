@@ -29,6 +29,7 @@ _SCRIPTS: dict[str, Scripted] = {
     "taken-then-reset": Scripted(reset="late", index=ALL),
     "prefix": Scripted(503, {"text": "Server is busy", "code": 9}, index=2),
     "faulty": Scripted(502, b"<html>Bad Gateway</html>"),  # a proxy's
+    "absurd": Scripted(200, b"<html>Welcome</html>"),  # a captive portal's
 }
 
 
@@ -112,7 +113,7 @@ class Splunk(Destination):
 
     def _misbehave(self, seen: Seen) -> Scripted | None:
         about_events = not seen.path.endswith("/ack")
-        return _SCRIPTS.get(self.trouble) if about_events or self.trouble in {"busy", "faulty"} else None
+        return _SCRIPTS.get(self.trouble) if about_events or self.trouble in {"busy", "faulty", "absurd"} else None
 
     def _indexed(self, envelope: Envelope) -> None:
         now = asyncio.get_running_loop().time()

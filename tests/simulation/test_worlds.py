@@ -26,6 +26,8 @@ KNOWN: dict[int, str] = {
     385687865: "what was taken beside a batch that is halved was to be remembered through a crash",
     385687801: "the same, behind a disk that was full",
     900041: "a stop while a batch was halved forgot which half had been taken",
+    810000279: "a poll was to read less than the records that share the newest time",
+    810000089: "a start while another program held the journal's locks after a crash ended with status 70",
     800000103: "a world with little time beside its polls was to be as complete as any other",
     70012: "a status that a failing disk cannot give was taken for one",
 }

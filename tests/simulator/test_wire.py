@@ -1,6 +1,8 @@
 """Each fault as it arrives at the other end of a real socket."""
 
 import asyncio
+import gzip
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -139,6 +141,46 @@ async def test_a_shuffled_page_has_the_same_records_and_links(persona: Simulated
     assert ids != others
     assert sorted(ids) == sorted(others)
     assert shuffled["links"] == straight["links"]
+
+
+async def raw(persona: SimulatedPersona) -> tuple[Any, bytes]:
+    """Headers and body as they came, compressed or not."""
+    headers = {"Authorization": f"Bearer {persona.api_key}"}
+    url = f"{persona.url}/user-audit-logs"
+    async with aiohttp.ClientSession(auto_decompress=False) as session, session.get(url, headers=headers) as answer:
+        return answer.headers, await answer.read()
+
+
+async def test_bodies_may_be_compressed_cut_while_compressed_misnamed_or_missing(persona: SimulatedPersona) -> None:
+    persona.faults.next("gzip", "gzip-cut", "encoded", "nothing")
+    (packed, whole), (_, cut), (encoded, plain), (_, nothing) = [await raw(persona) for _ in range(4)]
+    assert packed["Content-Encoding"] == "gzip"
+    assert len(orjson.loads(gzip.decompress(whole))["data"]) == 10
+    with pytest.raises(EOFError):
+        gzip.decompress(cut)
+    assert (encoded["Content-Encoding"], plain[:1], nothing) == ("br", b"{", b"")
+
+
+async def test_pages_may_lack_their_links_their_list_or_an_id(persona: SimulatedPersona) -> None:
+    persona.faults.next("no-links", "no-list", "nameless")
+    no_links, no_list, nameless = [orjson.loads((await ask(persona))[2]) for _ in range(3)]
+    assert "links" not in no_links
+    assert isinstance(no_list["data"], dict)
+    assert [("id" in record) for record in nameless["data"][:2]] == [False, True]
+
+
+async def test_json_may_be_more_than_strict_parsers_take(persona: SimulatedPersona) -> None:
+    persona.faults.next("lenient")
+    body = (await ask(persona))[2]
+    with pytest.raises(orjson.JSONDecodeError):
+        orjson.loads(body)
+    assert len(json.loads(body)["data"]) == 100
+
+
+async def test_a_page_may_be_another_organizations(persona: SimulatedPersona) -> None:
+    persona.faults.next("foreign")
+    headers = [(await ask(persona))[1] for _ in range(2)]
+    assert headers[0]["Persona-Organization-Id"] != headers[1]["Persona-Organization-Id"]
 
 
 async def test_a_lost_or_repeated_cursor_needs_a_cursor(persona: SimulatedPersona) -> None:
