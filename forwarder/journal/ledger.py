@@ -244,20 +244,22 @@ def _take(
 ) -> tuple[Gap, list[Fresh], list[str]]:
     """Sort the page's records into new ones and ones met again."""
     lowest = BEGINNING if source.start is None else source.start
-    above = page.server_time if gap.cursor_at is None else gap.cursor_at
+    above = deepest = page.server_time if gap.cursor_at is None else gap.cursor_at
     fresh: list[Fresh] = []
     seen: list[str] = []
     taken: set[str] = set()
     pos = gap.pos
     for index, row in enumerate(page.rows):
         above = above if row.at is None else row.at
+        # `Date` is cut to whole seconds. What is dated later than that tells nothing about where the walk stands.
+        deepest = above if above < page.server_time + SECOND else deepest
         if row.id in known:
             seen.append(row.id)
         elif newest_claim(page.rows, index, above) >= lowest and row.id not in taken:
             taken.add(row.id)
             fresh.append(Fresh(index, above, pos))
             pos += 1
-    return replace(gap, pos=pos, cursor_at=above if page.rows else gap.cursor_at), fresh, seen
+    return replace(gap, pos=pos, cursor_at=deepest if page.rows else gap.cursor_at), fresh, seen
 
 
 def _merge(gap: Gap, older: Gap) -> Gap:
