@@ -51,7 +51,7 @@ simulate: $(READY) ## Play fresh worlds with the whole daemon and judge each (SE
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --jobs $(JOBS) $(if $(FIRST),--first $(FIRST))
 
 mutants: $(READY) ## Plant wrong changes in the daemon, and see that the worlds find each
-	$(BIN)/python -m tests.simulation.mutants --jobs $(JOBS)
+	$(BIN)/python -m tests.simulation.mutants --decisions 3000 --jobs $(JOBS)
 
 docs: $(READY) ## Generate docs/configuration.md, docs/logs.md and docs/metrics.md from the code
 	$(BIN)/forwarder config --reference >docs/configuration.md

@@ -35,7 +35,7 @@ def calm(stage: "Stage") -> None:
     stage.persona.faults.set([])
     stage.persona.faults.upcoming.clear()
     stage.network.weather.clear()
-    stage.persona.api_keys.update(KEYS)
+    stage.persona.api_keys.add(stage.key)
     stage.disk.full = False
     stage.disk.die_at(None)
     stage.disk.busy()
@@ -71,12 +71,13 @@ def _away(stage: "Stage", one: Happening) -> None:
 
 def _revoke_key(stage: "Stage", one: Happening) -> None:
     stage.persona.api_keys.clear()
-    stage.loop.call_later(one.lasts, stage.persona.api_keys.update, KEYS)
+    stage.loop.call_later(one.lasts, lambda: stage.persona.api_keys.add(stage.key))
 
 
 def _rotate_key(stage: "Stage", _: Happening) -> None:
+    stage.key = KEYS[1]
     stage.persona.api_keys.clear()
-    stage.persona.api_keys.add(KEYS[1])
+    stage.persona.api_keys.add(stage.key)
     stage.loop.call_later(stage.plan.poll_interval * 2, stage.key_file.write_text, KEYS[1] + "\n")
 
 

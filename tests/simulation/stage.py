@@ -74,6 +74,8 @@ class Stage:
         self.state.mkdir()
         self.disk = Disk(self.state, seed=plan.seed)
         self.disk.on_death = self._lose_disk
+        self.key = KEYS[0]
+        """The key that Persona takes, its bad moments aside; an older one is never taken again."""
         self.key_file = folder / "key"
         self.key_file.write_text(KEYS[0])
         # The configuration of the next life.
