@@ -27,9 +27,10 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request that Persona got."""
+    """One request that Persona got; *now* is its clock's, in microseconds."""
 
     at: float
+    now: int
     life: int
     status: int
     fault: str
@@ -83,14 +84,20 @@ class Chronicle:
         if self._verbose:
             print(line)
 
-    def request(self, status: int, fault: str) -> None:
+    def request(self, now: int, status: int, fault: str) -> None:
         """Persona was asked, and answered *status* before anything went wrong on the wire."""
-        self.asked.append(Asked(self._time(), self._life(), status, fault))
+        self.asked.append(Asked(self._time(), now, self._life(), status, fault))
         self.note("asked", f"{status} {fault}")
 
     def has_told(self, event: str) -> bool:
         """Whether a daemon has logged that event."""
         return any(line["event"] == event for _, _, line in self.lines)
+
+    def first_stored(self) -> int | None:
+        """When Persona gave the first answer that a daemon has stored, by Persona's clock."""
+        signs = {"source.page_collected", "gap.closed"}
+        told = next((at for at, _, line in self.lines if line["event"] in signs), None)
+        return None if told is None else max(one.now for one in self.asked if one.status == 200 and one.at <= told)
 
     def line(self, line: dict[str, Any]) -> None:
         """The daemon logged *line*."""
@@ -101,14 +108,14 @@ class Chronicle:
 class Requests(Stats):
     """Persona's own count of what it was asked, with a word for the chronicle."""
 
-    def __init__(self, note: Callable[[int, str], None]) -> None:
+    def __init__(self, note: Callable[[int, int, str], None]) -> None:
         super().__init__()
         self._note = note
 
     def request(self, now: int, status: int, fault: str) -> None:
         """As the base class."""
         super().request(now, status, fault)
-        self._note(status, fault)
+        self._note(now, status, fault)
 
 
 def _plain(value: Any) -> Any:

@@ -100,7 +100,7 @@ class Judgement:
             return False
         if self.plan.start == "all":
             return True
-        first = self.stage.first_answer
+        first = self.chronicle.first_stored()
         return first is not None and made.created >= first and self._claims_its_own_time(id_, made)
 
     def _from_the_first(self, name: str) -> bool:

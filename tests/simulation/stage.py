@@ -91,7 +91,6 @@ class Stage:
         # What the oracle wants to know.
         self.destinations = {sink.name: self._destination(sink) for sink in plan.sinks}
         self.known_since: dict[str, float] = {}
-        self.first_answer: int | None = None
         self.quiet_steps = self.quiet_requests = 0
         self.quiet_seconds = 0.0
         self._own = copy_context()
@@ -166,13 +165,8 @@ class Stage:
         self.persona = SimulatedPersona(
             self.world, behaviour=behaviour, api_keys=(KEYS[0],), limit=plan.limit, port=PERSONA[1], oversize=200_000
         )
-        self.persona.stats = Requests(self._asked)
+        self.persona.stats = Requests(self.chronicle.request)
         await self.persona.start()
-
-    def _asked(self, status: int, fault: str) -> None:
-        self.chronicle.request(status, fault)
-        if status == 200 and self.first_answer is None:
-            self.first_answer = self.persona_clock.now()
 
     # The daemon's lives
 
