@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ class RelpReceiver(Listener):
         self.window_to_break: int | None = None
         """End the session after so many more messages were taken, without acknowledging the last `silent` of them."""
         self.silent = 0
+        self.gathers_answers = False
+        """Leave Nagle's algorithm on, as librelp does: an answer waits until the one before was acknowledged."""
         self._mark: bytes | None = None
 
     async def start(self) -> None:
@@ -40,6 +43,8 @@ class RelpReceiver(Listener):
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        if self.gathers_answers:
+            writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
         try:
             number, command, data = await self._frame(reader)
             assert (number, command) == (1, b"open")

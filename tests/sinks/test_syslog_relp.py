@@ -75,6 +75,20 @@ async def test_never_more_than_a_window_waits_for_its_acknowledgement(receiver: 
     await sink.close()
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="the kernel cannot be told to acknowledge at once")
+async def test_a_receiver_that_gathers_its_answers_does_not_wait_for_our_kernel(receiver: RelpReceiver) -> None:
+    """Each window would cost 40 ms, the time of a delayed acknowledgement."""
+    receiver.gathers_answers = True
+    sink = make_sink(receiver, timeout=30)
+    await sink.open()
+    batches = [make_items(20) for _ in range(20)]
+    began = asyncio.get_running_loop().time()
+    for batch in batches:
+        await sink.send(batch)
+    assert asyncio.get_running_loop().time() - began < 20 * 0.02
+    await sink.close()
+
+
 async def test_a_session_ends_with_close(receiver: RelpReceiver) -> None:
     sink = make_sink(receiver)
     await sink.open()

@@ -1,4 +1,7 @@
-"""What Linux knows of a TCP connection: how much the peer's kernel has acknowledged. Elsewhere nothing is known."""
+"""What Linux knows of a TCP connection: how much the peer's kernel has acknowledged. Elsewhere nothing is known.
+
+And what it does when told: acknowledge at once what the peer sent.
+"""
 
 import fcntl
 import socket
@@ -40,6 +43,15 @@ def reached(connection: socket.socket, place: Mark | None) -> bool:
     if place is None:
         return True
     return not unacknowledged(connection) or _acknowledged(connection) >= place.acknowledged_at_the_end
+
+
+def acknowledge_now(connection: socket.socket) -> None:
+    """Have the kernel acknowledge what has been read, where it can be told so; it soon forgets that it was told.
+
+    Else it waits up to 40 ms for something to send along (tcp(7), ``TCP_QUICKACK``).
+    """
+    if hasattr(socket, "TCP_QUICKACK"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 def _acknowledged(connection: socket.socket) -> int:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 
 from forwarder import __version__
 from forwarder.errors import Failure, Misconfigured, Retryable
+from forwarder.sinks.syslog import kernel
 from forwarder.sinks.syslog.relp_frames import (
     Frame,
     FrameReader,
@@ -148,6 +149,10 @@ class RelpSession(Wire):
         except NotRelp as error:
             self._over = f"the receiver does not speak RELP: {error}"
             self.transport.abort()
+        # librelp writes its answers one by one with Nagle's algorithm on, so the second waits until our kernel has
+        # acknowledged the first: 44 ms a window, 2,700 messages a second into rsyslog instead of 52,000.
+        if not self.tcp.is_closing():
+            kernel.acknowledge_now(self.socket)
         self._news.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
