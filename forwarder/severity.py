@@ -15,6 +15,7 @@ NAMES = ("emergency", "alert", "critical", "error", "warning", "notice", "info",
 
 _ABBREVIATED = {"emerg": 0, "crit": 2, "err": 3, "warn": 4, "informational": 6}
 _NUMBERS = {name: number for number, name in enumerate(NAMES)} | _ABBREVIATED
+_DIGITS = 3
 _CONDITION = re.compile(r"[1-5][0-9]{2}|[1-5]xx|impersonated|\*")
 
 
@@ -28,18 +29,11 @@ class Row:
     condition: str
     severity: int
 
-    def fits(self, event: AuditEvent) -> bool:
-        """Whether *event* is one of those; a status that is no number fits none but ``*``."""
-        if self.condition == "*":
-            return True
+    def fits(self, status: str, *, impersonated: bool) -> bool:
+        """Whether an event with this *status*, of three digits or empty, is one of those."""
         if self.condition == "impersonated":
-            return bool(event.impersonator_email)
-        if not isinstance(event.status, int):
-            return False
-        status = str(event.status)
-        return len(status) == 3 and all(
-            wanted in ("x", got) for wanted, got in zip(self.condition, status, strict=True)
-        )
+            return impersonated
+        return self.condition == "*" or (bool(status) and status.startswith(self.condition.rstrip("x")))
 
 
 @lru_cache(maxsize=64)
@@ -63,7 +57,11 @@ TABLE = tuple(
 
 def severity(event: AuditEvent, table: Sequence[Row] = TABLE) -> int:
     """Find the severity of *event*, 0 (emergency) to 7 (debug), in *table*, and in our own where nothing there fits."""
-    for row in (*table, *TABLE):
-        if row.fits(event):
-            return row.severity
+    status = str(event.status) if isinstance(event.status, int) else ""
+    status = status if len(status) == _DIGITS else ""  # what is no status fits none but ``*``
+    impersonated = bool(event.impersonator_email)
+    for rows in (table, TABLE):
+        for row in rows:
+            if row.fits(status, impersonated=impersonated):
+                return row.severity
     raise AssertionError("the last row fits every event")

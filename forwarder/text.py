@@ -11,6 +11,8 @@ def visible(text: str, *, but: str = "") -> str:
     What could forge a line or drive a terminal: C0, DEL, C1, and the two separators of Unicode that viewers take for
     line ends. Inside a string of JSON the text means the same afterwards. The characters *but* are left as they are.
     """
+    if text.isprintable():  # so nearly every text is, and this is quick; of what is to be escaped nothing is printable
+        return text
     return _CONTROLS.sub(lambda found: found[0] if found[0] in but else f"\\u{ord(found[0]):04x}", text)
 
 

@@ -1,8 +1,9 @@
-"""Backoff, secrets, units and errors."""
+"""Backoff, secrets, units, visible text and errors."""
 
 import copy
 import json
 import pickle
+import sys
 from random import Random
 
 import orjson
@@ -15,6 +16,7 @@ from forwarder import errors
 from forwarder.errors import ConfigurationError, Misconfigured, Problem, Refused, Retryable
 from forwarder.retry import Backoff
 from forwarder.secret import Secret
+from forwarder.text import visible
 from forwarder.units import CommaList, Duration, Size, parse_duration, parse_list, parse_size
 
 
@@ -150,6 +152,14 @@ def test_units_are_field_types_and_their_refusal_says_what_to_write() -> None:
     assert (model.wait, model.room, model.names) == (300, 1024, ["a", "b"])
     with pytest.raises(ValidationError, match="write 30, 30s, 5m, 24h or 7d"):
         Model.model_validate({"wait": "soon", "room": "1", "names": ""})
+
+
+def test_of_all_characters_those_that_could_forge_a_line_or_drive_a_terminal_are_escaped() -> None:
+    """C0, DEL and C1, the separators that viewers take for line ends, and halves of surrogate pairs."""
+    unsafe = {*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0xD800, 0xE000)}
+    for number in range(sys.maxunicode + 1):
+        assert visible(chr(number)) == (f"\\u{number:04x}" if number in unsafe else chr(number))
+    assert visible("é\tx\n\U000e0001", but="\t") == "é\tx\\u000a\U000e0001"
 
 
 def test_every_error_that_ends_the_process_has_an_exit_status_of_its_own() -> None:
