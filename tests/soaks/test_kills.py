@@ -5,10 +5,9 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,9 @@ pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(1800)]
 WINDOW = 128
 AHEAD = 4000
 """Events that wait for the sink at full speed."""
+
+BACKLOG = 12_000
+"""Messages that `omfwd` has to send when the receiver comes up: more than it sends before the next kill."""
 
 
 class Marks:
@@ -67,34 +69,33 @@ class Ordeal:
 
     receiver: Rsyslog
     marks: Marks
+    chance: random.Random = field(default_factory=lambda: random.Random(KILLS))
 
-    async def kill_often(
-        self,
-        *,
-        at_least: int,
-        of: Sequence[str] = ("persona",),
-        until_done: float = inf,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Kill it `KILLS` times, each time after it took *at_least* new messages *of* one of these, in turn.
-
-        One that has all *until_done* of its messages there is not waited for. *check* is called after each kill.
-        """
-        chance = random.Random(KILLS)
-        for kill in range(KILLS):
-            await self._has_taken(of[kill % len(of)], at_least, until_done)
-            await asyncio.sleep(chance.uniform(0, 0.2))
-            self.receiver.kill()
-            self.marks.look()
+    async def kill_often(self, *, at_least: int, check: Callable[[], None] = lambda: None) -> None:
+        """Kill it `KILLS` times, each time after it took *at_least* new messages of ours; *check* after each."""
+        for _ in range(KILLS):
+            await self.strike("persona", at_least=at_least, within=0.2)
             check()
-            await asyncio.sleep(chance.uniform(0, 0.3))
-            await asyncio.to_thread(self.receiver.start)
+            await self.rise()
 
-    async def _has_taken(self, name: str, more: int, until_done: float) -> None:
-        before, began = len(self.marks.look()[name]), time.monotonic()
-        while len(self.marks.look()[name]) < min(until_done, before + more):
+    async def strike(self, whose: str, *, at_least: int, within: float) -> None:
+        """Kill it *within* so many seconds from when it has taken *at_least* new messages of this sender."""
+        await asyncio.to_thread(self._strike, whose, at_least, self.chance.uniform(0, within))
+
+    async def rise(self) -> None:
+        """Start it again, a little later."""
+        await asyncio.sleep(self.chance.uniform(0, 0.3))
+        await asyncio.to_thread(self.receiver.start)
+
+    def _strike(self, whose: str, at_least: int, later: float) -> None:
+        """In a thread, since the loop is busy sending: `omfwd` sends thousands while a turn of it lasts."""
+        before, began = len(self.marks.look()[whose]), time.monotonic()
+        while len(self.marks.look()[whose]) < before + at_least:
             assert time.monotonic() < began + 120, self.receiver.said()[-2000:]
-            await asyncio.sleep(0.01)
+            time.sleep(0.005)
+        time.sleep(later)
+        self.receiver.kill()
+        self.marks.look()
 
 
 @pytest.fixture
@@ -219,6 +220,11 @@ class Race:
         self.delivery.release(resources(count, seed=first, first=first + 1))
         await self.relay.give([Item(one.seq, one.event(), one.body) for one in self.delivery.journal.events[first:]])
 
+    async def give_until_omfwd_has_to_send(self, backlog: int) -> None:
+        """Give both the same events, until `omfwd` has so many that the receiver has not seen."""
+        while self.delivery.made - max(self.ordeal.marks.look()["omfwd"], default=0) < backlog:
+            await self.give(2000)
+
     async def give_at(self, rate: int) -> None:
         """Give so many a second, for ever."""
         while True:
@@ -226,17 +232,17 @@ class Race:
             await self.give(rate // 10)
             await asyncio.sleep(max(0.0, began + 0.1 - time.monotonic()))
 
-    async def finish(self, what: str) -> None:
-        """Let both send what they have, count, and hold one against the other."""
+    async def finish(self, what: str) -> dict[str, int]:
+        """Let both send what they have, and count what is missing."""
         await self.delivery.all_acknowledged()
         marks = self.ordeal.marks
         await _nothing_more_comes(marks)
         missing = {name: marks.missing(name, self.delivery.made) for name in ("persona", "omfwd")}
         twice = {name: marks.repeated(name) for name in missing}
-        print(f"{self.ordeal.receiver.transport}, {what}: {self.delivery.made:,} events, {KILLS} kills; ", end="")
+        print(f"{self.ordeal.receiver.transport}, {what}: {self.delivery.made:,} events; ", end="")
         print(f"missing: ours {missing['persona']}, omfwd {missing['omfwd']}; ", end="")
         print(f"twice: ours {twice['persona']}, omfwd {twice['omfwd']}")
-        assert missing["persona"] <= missing["omfwd"]
+        return missing
 
 
 @pytest_asyncio.fixture
@@ -257,20 +263,26 @@ async def test_at_the_rate_of_an_audit_log_ours_loses_no_more_than_omfwd(race: R
         await race.ordeal.kill_often(at_least=500)  # more than the outage left waiting
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)
-        await race.finish("100 events/s")
+        missing = await race.finish(f"100 events/s, {KILLS} kills")
+    assert missing["persona"] <= missing["omfwd"]
 
 
 @beside_omfwd
 @pytest.mark.parametrize("transport", ["tcp", "tls"])
-async def test_at_full_speed_ours_loses_no_more_than_omfwd(race: Race) -> None:
-    """Both have a backlog that they send as fast as they can when the receiver comes up."""
-    race.ordeal.receiver.kill()
-    for _ in range(5 * KILLS):
-        await race.give(2000)
-    race.ordeal.receiver.start()
+async def test_at_full_speed_ours_loses_less_than_omfwd(race: Race) -> None:
+    """Both send a backlog as fast as they can; each is in the midst of its own at every other kill."""
+    ordeal = race.ordeal
+    ordeal.receiver.kill()
     async with race.delivery.running():
-        await race.ordeal.kill_often(at_least=500, of=("persona", "omfwd"), until_done=race.delivery.made)
-        await race.finish("full speed")
+        for _ in range(KILLS):
+            await race.give_until_omfwd_has_to_send(BACKLOG)
+            for whose in ("omfwd", "persona"):
+                await ordeal.rise()
+                await ordeal.strike(whose, at_least=500, within=0.1)
+                assert max(ordeal.marks.seen[whose]) < race.delivery.made, f"{whose} was through: this shows nothing"
+        await ordeal.rise()
+        missing = await race.finish(f"full speed, {KILLS} kills in the midst of either")
+    assert missing["persona"] < missing["omfwd"]
 
 
 async def _nothing_more_comes(marks: Marks, seconds: float = 4) -> None:
