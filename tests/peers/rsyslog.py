@@ -119,6 +119,11 @@ class Rsyslog(RsyslogProcess):
         process.wait_until(lambda: listens(self.port, udp=self.transport == "udp"))
         return process
 
+    @property
+    def url(self) -> str:
+        """Where it listens, as our settings have it."""
+        return f"{self.transport}://127.0.0.1:{self.port}"
+
     def received(self) -> list[dict[str, Any]]:
         """List the messages in order of arrival, each as the fields that rsyslog's parsers found in it."""
         # Without structured data, as in RFC 3164, the last property is empty.
