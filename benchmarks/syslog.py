@@ -109,7 +109,9 @@ class _Nowhere:
 def _receiver(folder: Path, transport: Any) -> Iterator[tuple[Rsyslog, dict[str, Path]]]:
     with TemporaryDirectory(dir=folder) as name:
         files = write_tls_files(Path(name))
-        tls = server_tls(files) if "tls" in transport else None
+        # imrelp without names speaks TLS without certificates, which nobody but librelp does.
+        names = ("forwarder.test",) if transport == "relp+tls" else ()
+        tls = server_tls(files, *names) if "tls" in transport else None
         receiver = Rsyslog(Path(name) / "receiver", transport, tls=tls, template="mark")
         with _on(RECEIVER_CORE):
             receiver.start()
@@ -160,7 +162,7 @@ def _on(core: int) -> Iterator[None]:
 
 def _ours(receiver: Rsyslog, files: dict[str, Path], load: Load, _arrived: Callable[[], int]) -> None:
     """Send with the real worker and sink, default settings, from a journal in memory."""
-    settings: dict[str, Any] = client_tls(files) if "tls" in receiver.transport else {}
+    settings: dict[str, Any] = client_tls(files, "forwarder") if "tls" in receiver.transport else {}
     if receiver.transport in {"tcp", "tls"}:
         settings["settle"] = "1s"
 
@@ -168,7 +170,7 @@ def _ours(receiver: Rsyslog, files: dict[str, Path], load: Load, _arrived: Calla
         delivery = Delivery(make_sink(receiver, **settings))
         delivery.journal.events = load.stored
         async with delivery.running():
-            await delivery.all_acknowledged()
+            await delivery.all_acknowledged(PATIENCE)
 
     # As the others, a process of its own, whose processor time can be told.
     child = multiprocessing.get_context("fork").Process(target=lambda: asyncio.run(deliver()))
@@ -215,7 +217,8 @@ def _omfwd(receiver: Rsyslog, files: dict[str, Path], load: Load, arrived: Calla
         "tls": f'type="omfwd" {where} protocol="tcp" TCP_Framing="octet-counted" StreamDriver="gtls"'
         ' StreamDriverMode="1" StreamDriverAuthMode="anon"',
         "relp": f'type="omrelp" {where}',
-        "relp+tls": f'type="omrelp" {where} tls="on" tls.caCert="{ca_file}"',
+        "relp+tls": f'type="omrelp" {where} tls="on" tls.caCert="{ca_file}" tls.myCert="{files["forwarder.pem"]}"'
+        f' tls.myPrivKey="{files["forwarder.key"]}" tls.authMode="name" tls.permittedPeer=["syslog.test"]',
     }[receiver.transport]
     sender = RsyslogProcess(
         folder,
