@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 # One paragraph a line: the help is folded to the terminal's width.
 EPILOG = """
 Faults are a status (400, 401, 403, 404, 408, 429, 500, 502, 503, 504), html, challenge, blank, quota, garbage,
-cut, reset, stall, slow, redirect, cursor-lost, repeat, shuffled, gzip, gzip-cut, encoded, nothing, no-links,
-no-list, lenient, nameless, foreign or too-large.
+cut, reset, stall, slow, redirect, cursor-lost, repeat, shuffled, gzip, gzip-cut, gzip-broken, encoded, nothing,
+retry-at, retry-odd, unheard-of, astray, nested, no-links, no-list, lenient, nameless, foreign or too-large.
 
 The same server is controlled under /_control:
 

@@ -36,7 +36,10 @@ _NEWEST_VERSION_WITH_INCLUDED = "2023-01-05"
 _INFLECTIONS = ("kebab", "snake", "camel")
 # What the edge and failing servers answer bears none of Persona's own headers; nor does 401.
 _WITHOUT_HEADERS = frozenset({401, 408, 500, 502, 503, 504})
-_ODD_END = b',"meta":{"odd":[NaN,1e999,"\\ud83d"]}}'
+_ODD_ENDS = {
+    "lenient": b',"meta":{"odd":[NaN,-Infinity,1e999,9223372036854775808,1%s,"\\ud83d"]}}' % (b"0" * 400),
+    "nested": b',"meta":' + b"[" * 2000 + b"]" * 2000 + b"}",
+}
 _PARAMETERS = re.compile(r"page\[(?:after|before|size)\]|fields\[[a-z-]+\]|include")
 
 
@@ -108,7 +111,7 @@ class Endpoint:
         if kind == "foreign":
             headers["Persona-Organization-Id"] = self.world.activity.ids.opaque("org", 1)
         body = orjson.dumps(content)
-        return Answer(200, body[:-1] + _ODD_END if kind == "lenient" else body, headers)
+        return Answer(200, body[:-1] + _ODD_ENDS[kind] if kind in _ODD_ENDS else body, headers)
 
     def _authenticate(self, headers: Mapping[str, str]) -> None:
         scheme, _, key = headers.get("Authorization", "").partition(" ")

@@ -13,6 +13,7 @@ from forwarder.simulator.control import Control
 from forwarder.simulator.endpoint import API_KEY, LIST_PATH, Behaviour, Endpoint
 from forwarder.simulator.faults import Fault, Faults
 from forwarder.simulator.rate import WINDOW, RateWindow
+from forwarder.simulator.shape import OF_PAGES
 from forwarder.simulator.stats import Stats
 from forwarder.simulator.wire import OVERSIZE, send
 from forwarder.simulator.world import World
@@ -126,7 +127,7 @@ class SimulatedPersona:
             return ""
         if fault.kind in ("cursor-lost", "repeat") and "page[after]" not in request.query:
             return ""
-        if fault.kind in ("shuffled", "no-links", "no-list", "nameless") and request.path != LIST_PATH:
+        if fault.kind in OF_PAGES and request.path != LIST_PATH:
             return ""
         return "" if fault.kind == "too-large" and request.query.get("page[size]") == "1" else fault.kind
 

@@ -5,6 +5,9 @@ from zlib import crc32
 
 from forwarder.record import Json
 
+OF_PAGES = frozenset({"shuffled", "astray", "no-links", "no-list", "nameless"})
+"""Faults that a single record cannot have."""
+
 
 def sparse(content: Json, query: Mapping[str, str]) -> Json:
     """Leave only the attributes that ``fields[TYPE]`` asks for."""
@@ -28,6 +31,8 @@ def misshapen(content: Json, fault: str) -> Json:
             return content | {"data": sorted(content["data"], key=lambda resource: crc32(resource["id"].encode()))}
         case "no-links":
             return {key: value for key, value in content.items() if key != "links"}
+        case "astray":
+            return content | {"links": {"prev": None, "next": "https://[elsewhere/?page%5Bsize%5D=10"}}
         case "no-list":
             return content | {"data": {"records": content["data"]}}
         case "nameless" if content["data"]:

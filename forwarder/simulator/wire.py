@@ -3,6 +3,7 @@
 import gzip
 import socket
 import struct
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
@@ -35,38 +36,51 @@ async def send(
 
 
 def _at_once(request: web.Request, answer: Answer, kind: str) -> web.Response:
-    match kind:
-        case "html":
-            return _page(502, b"Bad gateway")
-        case "challenge":
-            return _page(403, b"Just a moment...")
-        case "blank":
-            return web.Response(status=500)
-        case "quota":
-            return web.json_response({"errors": [{"title": "Quota exceeded"}]}, status=429)
-        case "redirect":
-            return web.Response(status=302, headers={"Location": f"http://localhost:{request.url.port}/_elsewhere"})
-    body, encoding = _encoded(answer.body, kind)
-    return web.Response(status=answer.status, body=body, headers=answer.headers | encoding)
+    if kind in _SOMEBODY_ELSES:
+        return _SOMEBODY_ELSES[kind](request, answer)
+    change, encoding = _BODIES.get(kind, (bytes, ""))
+    headers = {"Content-Encoding": encoding} if encoding else {}
+    return web.Response(status=answer.status, body=change(answer.body), headers=answer.headers | headers)
 
 
-def _encoded(body: bytes, kind: str) -> tuple[bytes, dict[str, str]]:
-    match kind:
-        case "garbage":
-            return body[: len(body) // 2] + b"\x00\xff", {}
-        case "nothing":
-            return b"", {}
-        case "encoded":
-            return body, {"Content-Encoding": "br"}
-        case "gzip":
-            return gzip.compress(body, mtime=0), {"Content-Encoding": "gzip"}
-        case "gzip-cut":
-            return gzip.compress(body, mtime=0)[:-9], {"Content-Encoding": "gzip"}
-    return body, {}
+def _redirect(request: web.Request, _: Answer) -> web.Response:
+    return web.Response(status=302, headers={"Location": f"http://localhost:{request.url.port}/_elsewhere"})
+
+
+def _come_back(_: web.Request, answer: Answer) -> web.Response:
+    now = answer.headers["Date"]
+    return web.Response(status=503, headers={"Date": now, "Retry-After": now})
+
+
+def _pack(body: bytes) -> bytes:
+    return gzip.compress(body, mtime=0)
 
 
 def _page(status: int, title: bytes) -> web.Response:
     return web.Response(status=status, body=_HTML % (title, title), content_type="text/html")
+
+
+_SOMEBODY_ELSES: Mapping[str, Callable[[web.Request, Answer], web.Response]] = {
+    "html": lambda *_: _page(502, b"Bad gateway"),
+    "challenge": lambda *_: _page(403, b"Just a moment..."),
+    "blank": lambda *_: web.Response(status=500),
+    "quota": lambda *_: web.json_response({"errors": [{"title": "Quota exceeded"}]}, status=429),
+    "unheard-of": lambda *_: web.Response(status=418),
+    "retry-at": _come_back,
+    "retry-odd": lambda *_: web.Response(status=503, headers={"Retry-After": "soon"}),
+    "redirect": _redirect,
+}
+"""Answers that are not the endpoint's."""
+
+_BODIES: Mapping[str, tuple[Callable[[bytes], bytes], str]] = {
+    "garbage": (lambda body: body[: len(body) // 2] + b"\x00\xff", ""),
+    "nothing": (lambda _: b"", ""),
+    "encoded": (bytes, "br"),
+    "gzip": (_pack, "gzip"),
+    "gzip-cut": (lambda body: _pack(body)[:-9], "gzip"),
+    "gzip-broken": (lambda body: _pack(body)[: len(body) // 20] + b"\xff" * 40, "gzip"),
+}
+"""What becomes of the endpoint's own body, and the encoding that it bears."""
 
 
 def _reset(request: web.Request) -> web.Response:

@@ -22,7 +22,7 @@ from tests.simulation.splunk import Splunk
 from tests.simulation.stage import PERSONA, REST_POLLS, Stage
 
 DISK_TROUBLES = {"disk-full", "disk-error", "disk-busy"}
-UNREADABLE = {"garbage", "too-large", "no-links", "no-list"}
+UNREADABLE = {"garbage", "too-large", "nested", "no-links", "no-list", "astray"}
 BREAKS = {"reset", "cut", "stall", "too-large"}
 
 
@@ -211,8 +211,8 @@ class Judgement:
         return all(self._at(made) >= (since or "") for made in self.chronicle.made.values())
 
     def _claims_true(self) -> Iterator[str]:
-        if self.kinds & {"our-clock", "their-clock"} or self.answers & UNREADABLE:
-            return  # a stretch that could not be read is reported beside the claim
+        if self.kinds & {"our-clock", "their-clock"} or self.answers & (UNREADABLE | {"nameless"}):
+            return  # a stretch that could not be read is reported beside the claim, and so is a record without an id
         collected = self._collected_at()
         ahead = int(self.plan.skew * SECOND)
         for claim in self.chronicle.claims:

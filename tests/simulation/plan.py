@@ -16,7 +16,10 @@ ON_THE_WIRE = (
     "repeat", "too-large", "404",
 )  # fmt: skip
 
-ODD = ("gzip", "gzip-cut", "encoded", "nothing", "no-links", "no-list", "lenient", "nameless", "foreign", "shuffled")
+ODD = (
+    "gzip", "gzip-cut", "gzip-broken", "encoded", "nothing", "retry-at", "retry-odd", "unheard-of", "astray", "nested",
+    "no-links", "no-list", "lenient", "nameless", "foreign", "shuffled",
+)  # fmt: skip
 """Answers that Persona ought not to give, or might from one day on."""
 
 SINK_TROUBLES = (
@@ -106,6 +109,8 @@ class Plan:
     latency: float
     skew: float
     """Seconds that Persona's clock is ahead of ours."""
+    employees: int
+    """Users of the organization; with many, nearly every page names one whom nobody has seen."""
     sinks: tuple[SinkPlan, ...]
     happenings: tuple[Happening, ...]
 
@@ -148,6 +153,7 @@ def draw(seed: int) -> Plan:
         thread_delay=random.choice((0.0, 0.001, 0.05)),
         latency=random.choice((0.0005, 0.02, 0.1)),
         skew=random.choice((0.0, 0.0, -3.0, 400.0, -86400.0)),
+        employees=9,
         sinks=tuple(_sink(random, name) for name in ("one", "two", "three")[: random.choice((1, 2, 2, 3))]),
         happenings=(),
     )
@@ -161,7 +167,8 @@ def _with_oddities(random: Random, plan: Plan) -> Plan:
     if random.random() >= ODDITIES:
         return plan
     rare = [_oddity(random, plan) for _ in range(random.choice((1, 1, 2, 4)))]
-    return replace(plan, happenings=_in_turn([*plan.happenings, *rare]))
+    employees = random.choice((plan.employees, 400))
+    return replace(plan, happenings=_in_turn([*plan.happenings, *rare]), employees=employees)
 
 
 def _oddity(random: Random, plan: Plan) -> Happening:

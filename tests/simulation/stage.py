@@ -156,7 +156,7 @@ class Stage:
             records=plan.history,
             days=plan.history_days,
             odd=plan.odd,
-            employees=9,
+            employees=plan.employees,
             clock=self.persona_clock,
         )
         for index, id_ in enumerate(self.world.ids()):

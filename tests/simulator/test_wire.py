@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -152,29 +153,42 @@ async def raw(persona: SimulatedPersona) -> tuple[Any, bytes]:
 
 
 async def test_bodies_may_be_compressed_cut_while_compressed_misnamed_or_missing(persona: SimulatedPersona) -> None:
-    persona.faults.next("gzip", "gzip-cut", "encoded", "nothing")
-    (packed, whole), (_, cut), (encoded, plain), (_, nothing) = [await raw(persona) for _ in range(4)]
+    persona.faults.next("gzip", "gzip-cut", "gzip-broken", "encoded", "nothing")
+    (packed, whole), (_, cut), (_, broken), (encoded, plain), (_, nothing) = [await raw(persona) for _ in range(5)]
     assert packed["Content-Encoding"] == "gzip"
     assert len(orjson.loads(gzip.decompress(whole))["data"]) == 10
     with pytest.raises(EOFError):
         gzip.decompress(cut)
+    with pytest.raises(zlib.error):
+        gzip.decompress(broken)
     assert (encoded["Content-Encoding"], plain[:1], nothing) == ("br", b"{", b"")
 
 
 async def test_pages_may_lack_their_links_their_list_or_an_id(persona: SimulatedPersona) -> None:
-    persona.faults.next("no-links", "no-list", "nameless")
-    no_links, no_list, nameless = [orjson.loads((await ask(persona))[2]) for _ in range(3)]
+    persona.faults.next("astray", "no-links", "no-list", "nameless")
+    astray, no_links, no_list, nameless = [orjson.loads((await ask(persona))[2]) for _ in range(4)]
+    assert "after" not in astray["links"]["next"]
     assert "links" not in no_links
     assert isinstance(no_list["data"], dict)
     assert [("id" in record) for record in nameless["data"][:2]] == [False, True]
 
 
 async def test_json_may_be_more_than_strict_parsers_take(persona: SimulatedPersona) -> None:
-    persona.faults.next("lenient")
-    body = (await ask(persona))[2]
+    persona.faults.next("lenient", "nested")
+    body, nested = [(await ask(persona))[2] for _ in range(2)]
+    with pytest.raises(RecursionError):
+        json.loads(nested)
     with pytest.raises(orjson.JSONDecodeError):
         orjson.loads(body)
     assert len(json.loads(body)["data"]) == 100
+
+
+async def test_refusals_may_be_odd(persona: SimulatedPersona) -> None:
+    persona.faults.next("unheard-of", "retry-at", "retry-odd")
+    (first, _, _), (second, at, _), (third, odd, _) = [await ask(persona) for _ in range(3)]
+    assert (first, second, third) == (418, 503, 503)
+    assert at["Retry-After"] == at["Date"]
+    assert odd["Retry-After"] == "soon"
 
 
 async def test_a_page_may_be_another_organizations(persona: SimulatedPersona) -> None:
