@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
 import pytest
 
@@ -28,14 +29,33 @@ DELAY = 0.2
 """Seconds between the collector's answer and its index, in which a kill loses the events."""
 
 
+class Killable(Protocol):
+    """A collector that can be killed and started again."""
+
+    @property
+    def url(self) -> str: ...
+
+    def start(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def indexed(self) -> Counter[str]:
+        """How often each id is on its disk."""
+        ...
+
+
 class Collector:
-    """The collector as a process that can be killed and started again, and its disk."""
+    """Our own collector as a process, and its disk."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.disk = folder / "indexed"
         self._log = folder / "collector.log"
         self._process: PeerProcess | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         command: list[str | Path] = [sys.executable, "-m", "tests.peers.hec", str(self.port), self.disk, str(DELAY)]
@@ -47,7 +67,6 @@ class Collector:
         self._process.kill()
 
     def indexed(self) -> Counter[str]:
-        """How often each id is on its disk."""
         whole, _, _ = self.disk.read_text().rpartition("\n") if self.disk.exists() else ("", "", "")
         return Counter(whole.split())
 
@@ -62,40 +81,43 @@ def collector(folder: Path) -> Iterator[Collector]:
         running.kill()
 
 
-async def killed_on_both_sides(folder: Path, *, records: int, kills: int) -> str:
-    """Kill the daemon and the collector so often each while the daemon catches up; nothing may be missing."""
+async def killed_on_both_sides(folder: Path, splunk: Killable, *, records: int, kills: int) -> str:
+    """Kill the daemon and the collector so often each while the daemon catches up; nothing may be missing.
+
+    The same events go to a file, ``archive.jsonl`` in *folder*, too.
+    """
     random, began = Random(kills), time.monotonic()
     async with simulator(folder, "--records", str(records), "--rate", "0", "--limit", "1000000") as persona:
-        with collector(folder) as splunk:
-            variables = environment(
-                folder,
-                persona.url,
-                sinks="soc=splunk_hec",
-                soc_url=f"http://127.0.0.1:{splunk.port}",
-                soc_token=TOKEN,
-                soc_batch_max_events=BATCH,
-            )
-            del variables["FORWARDER_FILE_PATH"]
-            while_open = 0
-            for side in random.sample(["ours", "its"] * kills, 2 * kills):
-                with DaemonProcess(variables, folder) as daemon:
-                    await daemon.logged("sink.opened", 60, promise="indexed")
-                    await asyncio.sleep(random.uniform(0, 0.8))
-                    if side == "its":
-                        splunk.kill()
-                        await asyncio.sleep(random.uniform(0, 0.3))
-                        splunk.start()
-                        await asyncio.sleep(random.uniform(0, 1.5))
-                    while_open += 1
-                    daemon.kill()
-            within = not caught_up(folder / "forwarder.db")
-            made = await persona.made()
+        variables = environment(
+            folder,
+            persona.url,
+            sinks="soc=splunk_hec,archive=file",
+            archive_path=folder / "archive.jsonl",
+            soc_url=splunk.url,
+            soc_token=TOKEN,
+            soc_batch_max_events=BATCH,
+        )
+        del variables["FORWARDER_FILE_PATH"]
+        while_open = 0
+        for side in random.sample(["ours", "its"] * kills, 2 * kills):
             with DaemonProcess(variables, folder) as daemon:
-                await daemon.until(lambda: set(made) <= splunk.indexed().keys(), 120)
-                await daemon.until(lambda: caught_up(folder / "forwarder.db"), 60)
-                assert await daemon.stop() == 0
-            indexed = splunk.indexed()
-            log = (folder / "daemon.log").read_text()
+                await daemon.logged("sink.opened", 60, promise="indexed")
+                await asyncio.sleep(random.uniform(0, 0.8))
+                if side == "its":
+                    splunk.kill()
+                    await asyncio.sleep(random.uniform(0, 0.3))
+                    splunk.start()
+                    await asyncio.sleep(random.uniform(0, 1.5))
+                while_open += 1
+                daemon.kill()
+        within = not caught_up(folder / "forwarder.db")
+        made = await persona.made()
+        with DaemonProcess(variables, folder) as daemon:
+            await daemon.until(lambda: set(made) <= splunk.indexed().keys(), 120)
+            await daemon.until(lambda: caught_up(folder / "forwarder.db"), 60)
+            assert await daemon.stop() == 0
+        indexed = splunk.indexed()
+        log = (folder / "daemon.log").read_text()
     duplicates = indexed.total() - len(indexed)
     assert indexed.keys() == set(made)
     assert duplicates <= while_open * 2 * AWAITING * BATCH
@@ -110,13 +132,15 @@ async def killed_on_both_sides(folder: Path, *, records: int, kills: int) -> str
 
 @pytest.mark.timeout(110)
 async def test_a_kill_on_each_side_between_send_and_acknowledgement_loses_nothing(tmp_path: Path) -> None:
-    await killed_on_both_sides(tmp_path, records=3_000, kills=1)
+    with collector(tmp_path) as splunk:
+        await killed_on_both_sides(tmp_path, splunk, records=3_000, kills=1)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 async def test_many_kills_on_both_sides_lose_nothing(tmp_path: Path) -> None:
-    print(await killed_on_both_sides(tmp_path, records=20_000, kills=KILLS))
+    with collector(tmp_path) as splunk:
+        print(await killed_on_both_sides(tmp_path, splunk, records=20_000, kills=KILLS))
 
 
 @pytest.mark.timeout(110 + WRONG_SECONDS)
