@@ -257,6 +257,22 @@ async def test_a_splunk_that_lost_its_queue_gets_the_events_again(
     assert len(server.indexed) == 6
 
 
+async def test_a_collector_that_closes_each_connection_as_announced_has_not_been_away(
+    server: HecServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take longer to index than a sink in doubt would wait; nothing is sent twice, and the channel is kept."""
+    monkeypatch.setattr(lane, "PATIENCE", 0.1)
+    server.closes, server.delay = True, 0.6
+    sink = make_sink(server)
+    await sink.open()
+    for first in (1, 2):
+        await sink.send(make_items(1, first=first))
+    await sink.close()
+    assert len({seen.connection for seen in server.seen}) == len(server.seen) > 10
+    assert len(server.indexed) == 2
+    assert len({seen.channel for seen in server.posts()}) == 1
+
+
 async def test_ids_that_run_backwards_end_the_channel_at_once(server: HecServer, sink: SplunkHecSink) -> None:
     """Somebody else answers, who counts from 0 again: an old 0 must not be taken for the new one."""
     server.delay = NEVER

@@ -205,14 +205,14 @@ class Lane:
                 return False
             body = orjson.dumps({"acks": channel.awaited})
             headers = {HEADER: channel.guid, "Content-Type": "application/json"}
-            connections = self.wire.connections
+            losses = self.wire.losses
             try:
                 answer = await self.wire.post(f"{ACKNOWLEDGEMENTS}?channel={channel.guid}", body, headers)
             except Failure:
                 self._was_away()
                 return False
             self._mind_the_cookies()
-            if self.wire.connections > connections:  # the kept one was closed between two polls, perhaps by a restart
+            if self.wire.losses > losses:  # the kept one was closed between two polls, perhaps by a restart
                 self._was_away()
             if answer.acks is not None:
                 return channel.hear(answer.acks, self._now())

@@ -35,7 +35,9 @@ class Wire:
 
     :param url: scheme, host and port
     :param prefix: what stands before the names of our settings (``FORWARDER_SOC_``)
-    :ivar connections: how many connections were made so far; more than one where the kept one was lost
+    :ivar connections: how many connections were made so far
+    :ivar losses: how many of them were made because the one before was gone without a word, perhaps by a restart; some
+        proxies, and an OpenTelemetry Collector by its default, announce the end of each with their answer
     :raises Misconfigured: the TLS files cannot be used
     """
 
@@ -47,7 +49,8 @@ class Wire:
         self._tls_files: list[int] = []
         self._context()
         connect = min(_LONGEST_CONNECT, settings.timeout)
-        self.connections = 0
+        self.connections = self.losses = 0
+        self._announced = False
         self._answered = False
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(self._connected)
@@ -84,7 +87,9 @@ class Wire:
         await self._session.close()
 
     async def _connected(self, *_: object) -> None:
+        self.losses += self.connections > 0 and not self._announced
         self.connections += 1
+        self._announced = False
 
     async def _exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         try:
@@ -98,6 +103,7 @@ class Wire:
                 server_hostname=self._settings.tls_server_name,
             ) as response:
                 answer = await _read(response)
+                self._announced = _ends_with(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._translate(error) from error
         self._answered = True
@@ -163,6 +169,13 @@ def _unreached(error: aiohttp.ClientConnectorError) -> str:
     if isinstance(cause, ConnectionRefusedError):
         return "the connection was refused: nothing listens there"
     return f"no connection: {cause.strerror or cause}"
+
+
+def _ends_with(response: aiohttp.ClientResponse) -> bool:
+    """Whether the server closes the connection after this answer, as it says (RFC 9112 section 9.3)."""
+    options = response.headers.get("Connection", "").lower()
+    old = response.version is not None and response.version < aiohttp.HttpVersion11
+    return "close" in options or (old and "keep-alive" not in options)
 
 
 async def _read(response: aiohttp.ClientResponse) -> Answer:

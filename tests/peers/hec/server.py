@@ -83,6 +83,7 @@ class HecServer:
         self.cloud_limit = 5_500_000  # more is code 6 about event 0 (measured: between 5.24 and 6.0 million on Cloud)
         self.delay = 0.0  # seconds between the reply and the index; until then a crash loses the events
         self.silent = False
+        self.closes = False  # each connection after its answer, saying so, as some proxies and stand-ins for Splunk do
         self.healthy = True
         self.cookie: str | None = None  # name=value, set with each reply, as a load balancer does
         self.script: deque[Scripted] = deque()  # for requests with events, one after the other
@@ -196,6 +197,8 @@ class HecServer:
         if self.cookie is not None:
             name, _, value = self.cookie.partition("=")
             reply.set_cookie(name, value)
+        if self.closes:
+            reply.force_close()
         return reply
 
     def _scripted(self, request: web.Request, seen: Seen) -> Scripted | None:
