@@ -273,6 +273,21 @@ async def test_a_collector_that_closes_each_connection_as_announced_has_not_been
     assert len({seen.channel for seen in server.posts()}) == 1
 
 
+async def test_a_restart_that_no_connection_shows_is_waited_out_for_a_minute_at_most(
+    server: HecServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "BLIND_PATIENCE", 0.3)
+    server.closes, server.delay = True, NEVER
+    sink = make_sink(server)
+    await sink.open()
+    send = asyncio.ensure_future(sink.send(make_items(1)))
+    await until(server.polls)
+    server.indexer.crash()
+    failure = await lost(send)
+    await sink.close()
+    assert "no acknowledgement in time" in failure.reason
+
+
 async def test_ids_that_run_backwards_end_the_channel_at_once(server: HecServer, sink: SplunkHecSink) -> None:
     """Somebody else answers, who counts from 0 again: an old 0 must not be taken for the new one."""
     server.delay = NEVER

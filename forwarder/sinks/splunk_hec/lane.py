@@ -22,6 +22,10 @@ kept, and one that had to be made anew tells something."""
 PATIENCE = 10.0
 """Seconds that acknowledgements are still awaited after Splunk was away; an acknowledgement takes about one."""
 
+BLIND_PATIENCE = 60.0
+"""Seconds that an acknowledgement is awaited at most from whoever ends each connection with its answer: a restart
+between two requests would not show."""
+
 LONGEST_IDLE = 300.0
 """Seconds after which an unused channel is replaced: Splunk forgets one after 600 (``maxIdleTime``) and counts anew."""
 
@@ -122,7 +126,8 @@ class Lane:
         ack_id = answer.number("ackId")
         if ack_id is None:
             return answer, None
-        proof = channel.expect(ack_id, now=self._now(), until=self._now() + self._ack_timeout)
+        patience = min(self._ack_timeout, BLIND_PATIENCE) if self.wire.closing else self._ack_timeout
+        proof = channel.expect(ack_id, now=self._now(), until=self._now() + patience)
         if proof is None:
             raise self._ran_backwards(channel, reconnected=self.wire.connections > connections)
         if channel is not self._channel:  # the cookie of this very answer began another one

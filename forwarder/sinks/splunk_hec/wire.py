@@ -36,8 +36,9 @@ class Wire:
     :param url: scheme, host and port
     :param prefix: what stands before the names of our settings (``FORWARDER_SOC_``)
     :ivar connections: how many connections were made so far
-    :ivar losses: how many of them were made because the one before was gone without a word, perhaps by a restart; some
-        proxies, and an OpenTelemetry Collector by its default, announce the end of each with their answer
+    :ivar losses: how many of them were made because the one before was gone without a word, perhaps by a restart
+    :ivar closing: whether the last answer announced that the connection ends with it, as some proxies do each time, and
+        an OpenTelemetry Collector by its default
     :raises Misconfigured: the TLS files cannot be used
     """
 
@@ -50,7 +51,7 @@ class Wire:
         self._context()
         connect = min(_LONGEST_CONNECT, settings.timeout)
         self.connections = self.losses = 0
-        self._announced = False
+        self.closing = False
         self._answered = False
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(self._connected)
@@ -87,9 +88,9 @@ class Wire:
         await self._session.close()
 
     async def _connected(self, *_: object) -> None:
-        self.losses += self.connections > 0 and not self._announced
+        self.losses += self.connections > 0 and not self.closing
         self.connections += 1
-        self._announced = False
+        self.closing = False
 
     async def _exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         try:
@@ -103,7 +104,7 @@ class Wire:
                 server_hostname=self._settings.tls_server_name,
             ) as response:
                 answer = await _read(response)
-                self._announced = _ends_with(response)
+                self.closing = _ends_with(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._translate(error) from error
         self._answered = True
