@@ -22,7 +22,7 @@ async def test_kills_on_both_sides_lose_nothing_and_change_nothing(tmp_path: Pat
     peer = OtelCollector(tmp_path, keep_alive=keep_alive)
     peer.start()
     try:
-        print(await killed_on_both_sides(tmp_path, peer, records=3_000 + 4_000 * KILLS, kills=KILLS))
+        print(await killed_on_both_sides(tmp_path, peer, records=10_000 * KILLS, kills=KILLS))
     finally:
         peer.stop()
     ours = {line["id"]: line for line in Lines(tmp_path / "archive.jsonl").content()}

@@ -124,10 +124,16 @@ async def test_it_finds_out_whether_there_is_acknowledgement(
     assert len(peer.stored()) == 1
 
 
-async def test_the_same_id_on_another_channel_is_not_taken_for_an_acknowledgement(
-    make_collector: MakeCollector,
-) -> None:
-    """Each of many batches at once is acknowledged by its own channel and id; ids start at 1 in each."""
+async def test_what_check_live_asks_is_answered_and_leaves_nothing(make_collector: MakeCollector) -> None:
+    peer = make_collector()
+    sink = make_sink(peer.url, index="audit")
+    await sink.probe()
+    await sink.close()
+    assert peer.stored() == []
+
+
+async def test_many_batches_at_once_are_acknowledged_and_arrive_once(make_collector: MakeCollector) -> None:
+    """On four channels, each of which counts its ids from 1."""
     peer = make_collector(keep_alive=True)
     sink = make_sink(peer.url)
     await sink.open()

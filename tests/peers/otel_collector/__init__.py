@@ -93,6 +93,7 @@ class OtelCollector(Program):
         configuration = receiving(self.port, self.file, acknowledgement=acknowledgement, keep_alive=keep_alive)
         self._configuration.write_bytes(orjson.dumps(configuration))
         self._stored: list[Stored] = []
+        self._indexed: Counter[str] = Counter()
         self._read = 0
 
     @property
@@ -138,7 +139,9 @@ class OtelCollector(Program):
 
     def indexed(self) -> Counter[str]:
         """How often each log id is in the file."""
-        return Counter(one.attributes["log_id"] for one in self.stored())
+        known = self._indexed.total()
+        self._indexed.update(one.attributes["log_id"] for one in self.stored()[known:])
+        return self._indexed
 
     def _take(self, line: bytes) -> None:
         """Take the messages of one line: after a write that a kill cut off, the next one follows on the same line."""
