@@ -20,6 +20,13 @@ def repeats(gap: Gap, page: PageRead) -> bool:
     return page.next == gap.cursor or any(row.id == gap.cursor for row in page.rows)
 
 
+def is_page_one(gap: Gap, page: PageRead) -> bool:
+    """Whether the answer to a cursor is the list's top again: it holds what is as new as the walk's first record."""
+    if gap.cursor is None or gap.ceil is None:
+        return False
+    return any(row.at is not None and gap.ceil <= row.at <= page.server_time for row in page.rows)
+
+
 def caught_up(older: Gap, page: PageRead) -> bool:
     """Whether the walk has read down to where *older* stands: its cursor is a record of this page."""
     return older.cursor is not None and any(row.id == older.cursor for row in page.rows)

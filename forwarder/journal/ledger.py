@@ -30,6 +30,7 @@ from forwarder.journal.evidence import (
     caught_up,
     complete_above,
     is_known_tail,
+    is_page_one,
     list_end,
     low_run,
     newest_claim,
@@ -220,9 +221,12 @@ def _walk_on(
             # All above the older one's cursor was swept, and below it lies what that one has still to read.
             swept = _greatest(source.swept, gap.opened) if gap.sweep else source.swept
             return Changes(replace(source, swept=swept), gap, "merged", _merge(gap, older))
+    # Where a lost cursor has led to the top again, the places passed before lie below. To go back to one would pass
+    # over what a gap that is merged into this one has still to read.
+    back = () if is_page_one(gap, page) else _remember(gap.back, gap.pages, gap.cursor)
     walked = replace(
         gap,
-        back=_remember(gap.back, gap.pages, gap.cursor),
+        back=back,
         pages=gap.pages + 1,
         cursor=page.next,
         doubt=None if gap.doubt == gap.cursor else gap.doubt,

@@ -48,6 +48,15 @@ def test_a_lost_cursor_goes_back_page_by_page_to_the_top() -> None:
     assert step(SOURCE, gap, [], CursorRefused(), {}, BEGINNING).gap.cursor is None
 
 
+def test_where_a_lost_cursor_leads_to_the_top_the_places_below_are_forgotten() -> None:
+    """A newer gap that is merged into the walk has not been there: back leads to the top alone."""
+    gap = replace(walk(GAP, 5), ceil=1000)
+    top = PageRead([Row("ual_new", 1500), Row("ual_0", 1000)], "ual_0", 2000, 1999)
+    led = step(SOURCE, gap, [], top, {}, BEGINNING).gap
+    assert (led.cursor, led.back) == ("ual_0", ())
+    assert step(SOURCE, led, [], CursorRefused(), {}, BEGINNING).gap.cursor is None
+
+
 def test_an_answer_that_ignores_the_cursor_is_not_progress() -> None:
     """A page that holds the cursor's own record, or leads back to it, is taken for a lost cursor."""
     gap = walk(GAP, 3)
