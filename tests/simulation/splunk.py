@@ -132,6 +132,9 @@ class _Collector(HecServer):
         super().__init__()
         self._splunk = splunk
 
+    async def stop_accepting(self) -> None:
+        """The simulated network takes connections and makes their transports in one step."""
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         sender: Process = request.transport.peer.process  # type: ignore[union-attr] # an End of the network
         sent = _sent(await request.read())

@@ -13,7 +13,7 @@ from aiohttp import web
 from tests.peers.hec.indexer import Envelope, Indexer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 TOKEN = "5e1f6c1e-0f3a-4f2b-9d57-hec-secret"
 ALL = 1_000_000
@@ -97,6 +97,7 @@ class HecServer:
         self._runner: web.AppRunner | None = None
         self._tls: ssl.SSLContext | None = None
         self._connections: list[Any] = []
+        self._listening: Sequence[Any] = ()
 
     async def start(self, *, tls: ssl.SSLContext | None = None) -> Self:
         """Listen, on the port of an earlier life if there was one."""
@@ -109,7 +110,8 @@ class HecServer:
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls, reuse_address=True)
         await site.start()
         assert site._server is not None
-        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined] # asyncio's Server
+        self._listening = site._server.sockets  # type: ignore[attr-defined] # asyncio's Server
+        self.port = self._listening[0].getsockname()[1]
         return self
 
     async def stop(self) -> None:
@@ -160,8 +162,21 @@ class HecServer:
         """List the polls for acknowledgements."""
         return [seen for seen in self.seen if seen.path in _ACK]
 
+    async def stop_accepting(self) -> None:
+        """Take no new connection; those that were taken get their transports.
+
+        asyncio forgets the socket of a connection that it accepted just before its server is closed.
+        """
+        loop = asyncio.get_running_loop()
+        for sock in self._listening:
+            loop.remove_reader(sock.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
+
     async def _end(self) -> None:
         self._release.set()
+        if self._runner is not None:
+            await self.stop_accepting()
         for transport in self._connections:
             transport.abort()
         self._connections.clear()
