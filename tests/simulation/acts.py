@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.simulation.chronicle import Made
-from tests.simulation.plan import Happening, Kind
+from tests.simulation.plan import MISTAKES, Happening, Kind
 
 if TYPE_CHECKING:
     from tests.simulation.stage import Stage
@@ -157,6 +157,8 @@ def _change(stage: "Stage", what: str, value: str) -> None:
     match what:
         case "page":
             stage.page_size = int(value)
+        case "mistake":
+            stage.mistake = MISTAKES[int(value)]
         case "remove" if away:
             stage.configured.append(away[0])
         case "remove" if len(stage.configured) > 1 and stage.plan.max_bytes > REMOVABLE_ABOVE:

@@ -167,6 +167,11 @@ class WorldSink(Sink[WorldSettings]):
         return "stored"
 
     @property
+    def warnings(self) -> Sequence[str]:
+        """While it is absurd, that it is."""
+        return ("it is absurd",) if self._destination.trouble == "absurd" else ()
+
+    @property
     def destination(self) -> str:
         """Its name."""
         return f"world://{self.context.name}"
@@ -180,6 +185,9 @@ class WorldSink(Sink[WorldSettings]):
                 raise Retryable("connection refused", kind="connection")
             case "misconfigured":
                 raise Misconfigured("the token is wrong")
+            case "absurd" if len(destination.attempts) % 3 == 0:
+                destination.attempts.append(Attempt(destination.life, len(destination.attempts)))
+                raise Refused("an opening has no event to refuse")
         return destination.position
 
     async def send(self, batch: Sequence[Item]) -> None:
@@ -187,4 +195,6 @@ class WorldSink(Sink[WorldSettings]):
         await self._destination.receive(batch)
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is held; an absurd one cannot be closed."""
+        if self._destination.trouble == "absurd":
+            raise Retryable("not now")

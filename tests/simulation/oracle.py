@@ -280,7 +280,9 @@ class Judgement:
             if life.crashed or life.exit_status == 0:
                 if life.exit_status == 0 and not life.asked_to_stop:
                     yield f"life {life.number} ended with 0 and nobody had asked it to stop"
-            elif life.exit_status == 78 and self._key_was_wrong_from_the_first(life):
+            elif life.exit_status == 78 and (
+                life.number in self.stage.mistaken or self._key_was_wrong_from_the_first(life)
+            ):
                 continue
             elif not (excused and life.exit_status == 73):
                 yield f"life {life.number} ended with {life.exit_status}: {life.reason}"

@@ -22,6 +22,25 @@ ODD = (
 )  # fmt: skip
 """Answers that Persona ought not to give, or might from one day on."""
 
+MISTAKES: tuple[dict[str, str], ...] = (
+    {"FORWARDER_PERSONA_START": "yesterday"},
+    {"FORWARDER_PERSONA_BASE_URL": "https://somebody:secret@127.0.0.1/api/v1"},
+    {"FORWARDER_PERSONA_BASE_URL": "http://127.0.0.1:8443/api/v1?page=1"},
+    {"FORWARDER_PERSONA_BASE_URL": "127.0.0.1/api/v1"},
+    {"FORWARDER_PERSONA_BASE_URL": "http://persona.example/api/v1"},
+    {"FORWARDER_PERSONA_BASE_URL": "https://persona.example/api/v1", "FORWARDER_PERSONA_POLL_INTERVAL": "0.5s"},
+    {"FORWARDER_PERSONA_LOOKBACK": "60s", "FORWARDER_PERSONA_SWEEP_INTERVAL": "120s"},
+    {"FORWARDER_ONE_EXCLUDE": "GET"},
+    {"FORWARDER_ONE_EXCLUDE": "FETCH /api/*"},
+    {"FORWARDER_ONE_EXCLUDE": "GET /api /v1"},
+    {"FORWARDER_ONE_EXCLUDE": "GET api/v1/cases"},
+    {"FORWARDER_ONE_EXCLUDE": "GET /api/v1/cases?page=1"},
+)
+"""What an operator may write into the configuration of one life; it ends at once, with status 78."""
+
+EXCLUDES = ("GET /api/v1/user-audit-logs", "POST */inquiries/*/decline", "POST /api/*/cases/*")
+"""Filters of every shape, for some worlds."""
+
 SINK_TROUBLES = (
     "down", "busy", "hang", "taken-then-hang", "taken-then-reset", "prefix", "misconfigured", "slow", "faulty",
 )  # fmt: skip
@@ -168,7 +187,9 @@ def _with_oddities(random: Random, plan: Plan) -> Plan:
         return plan
     rare = [_oddity(random, plan) for _ in range(random.choice((1, 1, 2, 4)))]
     employees = random.choice((plan.employees, 400))
-    return replace(plan, happenings=_in_turn([*plan.happenings, *rare]), employees=employees)
+    first, *others = plan.sinks
+    sinks = (replace(first, exclude=random.choice((first.exclude, *EXCLUDES))), *others)
+    return replace(plan, happenings=_in_turn([*plan.happenings, *rare]), employees=employees, sinks=sinks)
 
 
 def _oddity(random: Random, plan: Plan) -> Happening:
@@ -181,8 +202,10 @@ def _oddity(random: Random, plan: Plan) -> Happening:
             return Happening(at, "faults", f"{random.choice(ODD)}:{share}", _while(random, plan))
         case 6 | 7:
             return Happening(at, "sink", (random.choice(plan.sinks).name, "absurd"), _while(random, plan))
-        case 8:
+        case 8 if random.random() < 0.5:
             return Happening(0.0, "key-revoked", None, _while(random, plan))
+        case 8:
+            return Happening(at, "restart", ("mistake", str(random.randrange(len(MISTAKES)))), 0.1)
         case _:
             return Happening(at, "long-outage", None, 86400.0 * 200)
 

@@ -83,6 +83,8 @@ class Stage:
         self.configured = [*self.sinks]
         self.excludes = {sink.name: {sink.exclude} - {""} for sink in plan.sinks}
         self.page_size = plan.page_size
+        self.mistake: dict[str, str] = {}
+        """What the operator gets wrong in it, and mends for the one after."""
         # What happens next to a life.
         self.crash_kind: Literal["process", "power"] = "process"
         self.restart_after = 0.0
@@ -91,6 +93,7 @@ class Stage:
         # What the oracle wants to know.
         self.destinations = {sink.name: self._destination(sink) for sink in plan.sinks}
         self.known_since: dict[str, float] = {}
+        self.mistaken: set[int] = set()
         self.quiet_steps = self.quiet_requests = 0
         self.quiet_seconds = 0.0
         self._own = copy_context()
@@ -196,6 +199,9 @@ class Stage:
             key_file=self.key_file,
             journal=self.state / "forwarder.db",
         )
+        configuration |= self.mistake
+        self.mistaken.update([number] if self.mistake else [])
+        self.mistake = {}
         life = begin(self.loop, number, configuration, clock=self.clock, seed=self.plan.seed, on_death=self._died)
         self.lives.append(life)
         for name in self.configured:
