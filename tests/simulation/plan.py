@@ -185,29 +185,53 @@ def _with_oddities(random: Random, plan: Plan) -> Plan:
     """In some worlds something rare happens; all else stays as it was drawn."""
     if random.random() >= ODDITIES:
         return plan
-    rare = [_oddity(random, plan) for _ in range(random.choice((1, 1, 2, 4)))]
+    many = random.choice((1, 1, 2, 4))
+    rare = [random.choice(_RARE)(random, plan, random.uniform(0, plan.duration)) for _ in range(many)]
     employees = random.choice((plan.employees, 400))
     first, *others = plan.sinks
     sinks = (replace(first, exclude=random.choice((first.exclude, *EXCLUDES))), *others)
     return replace(plan, happenings=_in_turn([*plan.happenings, *rare]), employees=employees, sinks=sinks)
 
 
-def _oddity(random: Random, plan: Plan) -> Happening:
-    at = random.uniform(0, plan.duration)
-    match random.randint(0, 9):
-        case 0 | 1 | 2:
-            return Happening(at, "answers", tuple(random.choice(ODD) for _ in range(random.randint(1, 6))))
-        case 3 | 4 | 5:
-            share = random.choice((0.1, 0.5, 1.0))
-            return Happening(at, "faults", f"{random.choice(ODD)}:{share}", _while(random, plan))
-        case 6 | 7:
-            return Happening(at, "sink", (random.choice(plan.sinks).name, "absurd"), _while(random, plan))
-        case 8 if random.random() < 0.5:
-            return Happening(0.0, "key-revoked", None, _while(random, plan))
-        case 8:
-            return Happening(at, "restart", ("mistake", str(random.randrange(len(MISTAKES)))), 0.1)
-        case _:
-            return Happening(at, "long-outage", None, 86400.0 * 200)
+def _odd_answers(random: Random, _: Plan, at: float) -> Happening:
+    return Happening(at, "answers", tuple(random.choice(ODD) for _ in range(random.randint(1, 6))))
+
+
+def _odd_time(random: Random, plan: Plan, at: float) -> Happening:
+    return Happening(at, "faults", f"{random.choice(ODD)}:{random.choice((0.1, 0.5, 1.0))}", _while(random, plan))
+
+
+def _absurd_sink(random: Random, plan: Plan, at: float) -> Happening:
+    return Happening(at, "sink", (random.choice(plan.sinks).name, "absurd"), _while(random, plan))
+
+
+def _wrong_key_at_first(random: Random, plan: Plan, _: float) -> Happening:
+    return Happening(0.0, "key-revoked", None, _while(random, plan))
+
+
+def _mistake(random: Random, _: Plan, at: float) -> Happening:
+    return Happening(at, "restart", ("mistake", str(random.randrange(len(MISTAKES)))), 0.1)
+
+
+def _outage_beyond_retention(_: Random, __: Plan, at: float) -> Happening:
+    return Happening(at, "long-outage", None, 86400.0 * 200)
+
+
+def _death_in_the_first_walk(random: Random, _: Plan, __: float) -> Happening:
+    """No sweep repeats the first walk."""
+    operations = (random.randint(1, 60), random.choice(("process", "power")))
+    return Happening(random.choice((0.05, 0.2, 0.5)), "disk-crash", operations, 0.1)
+
+
+_RARE = (
+    *(_odd_answers, _odd_answers, _odd_answers),
+    *(_odd_time, _odd_time, _odd_time),
+    *(_absurd_sink, _absurd_sink),
+    *(_death_in_the_first_walk, _death_in_the_first_walk, _death_in_the_first_walk),
+    _wrong_key_at_first,
+    _mistake,
+    _outage_beyond_retention,
+)
 
 
 def _with_splunk(random: Random, plan: Plan) -> Plan:
