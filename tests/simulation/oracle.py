@@ -78,8 +78,16 @@ class Judgement:
 
     def _nothing_missing(self, name: str, destination: Destination) -> Iterator[str]:
         has = {receipt.id for receipt in destination.receipts} | self.letters[name]
-        for id_, made in self.chronicle.made.items():
-            if id_ not in has and self._is_due(name, id_, made) and not self._is_reported(made):
+        missing = {
+            id_: made
+            for id_, made in self.chronicle.made.items()
+            if id_ not in has and self._is_due(name, id_, made) and not self._is_reported(made)
+        }
+        # What was shown without its id is refused, loudly and counted.
+        told = (line for _, _, line in self.chronicle.lines if line["event"] == "source.record_without_id")
+        refused = sum(line["count"] for line in told)
+        if len(missing) > refused:
+            for id_, made in missing.items():
                 since = f"made at {made.made:.3f}, visible at {made.visible:.3f}"
                 yield f"{name} never got {id_} of {self._at(made)}, {since}"
 
