@@ -53,6 +53,7 @@ class Splunk(Destination):
     def __post_init__(self) -> None:
         self._told: dict[str, int] = {}
         self._awaited: dict[tuple[str, int], list[str]] = {}
+        self._crashes = 0
         self.server = _Collector(self)
         self.server.port = self.address[1]
         self.server.indexer.on_index = self._indexed
@@ -95,8 +96,8 @@ class Splunk(Destination):
         for ack_id, indexed in answer.get("acks", {}).items():
             if indexed:
                 taken += self._awaited.pop((channel, int(ack_id)), [])
-        # It may die before the answer has arrived.
-        asyncio.get_running_loop().call_later(2 * self.plan.latency, self._hear, sender, taken)
+        # It may die before the answer has arrived, and so may we: a reset overtakes what is on its way.
+        asyncio.get_running_loop().call_later(2 * self.plan.latency, self._hear, sender, taken, self._crashes)
 
     # Inside
 
@@ -105,6 +106,7 @@ class Splunk(Destination):
 
     async def _crash(self) -> None:
         self._awaited.clear()
+        self._crashes += 1
         await self.server.crash()
 
     async def _come_back(self) -> None:
@@ -120,8 +122,8 @@ class Splunk(Destination):
         attempt = Attempt(self.life, len(self.receipts))
         self.receipts.append(Receipt(attempt, 0, now, _log_id(envelope), orjson.dumps(envelope["event"])))
 
-    def _hear(self, sender: Process, ids: list[str]) -> None:
-        if not sender.dead:
+    def _hear(self, sender: Process, ids: list[str], crashes: int) -> None:
+        if not sender.dead and crashes == self._crashes:
             self._told.update(dict.fromkeys(ids, _life(sender)))
 
 

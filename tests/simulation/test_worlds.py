@@ -30,6 +30,7 @@ KNOWN: dict[int, str] = {
     810000089: "a start while another program held the journal's locks after a crash ended with status 70",
     77230: "a list that ends with a wrong date in the future was taken for one that had lost something",
     920257: "a record that the first walk met without its id was to arrive all the same",
+    7770063: "an answer that a reset had overtaken counted as heard",
     910193: "a source that starts now was to start with an answer that it never got whole",
     800000103: "a world with little time beside its polls was to be as complete as any other",
     70012: "a status that a failing disk cannot give was taken for one",
