@@ -66,7 +66,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in OTHERS and self.status is None:
-            raise UnknownFault(f"no fault {self.kind!r}; there are: {', '.join(kinds())}")
+            raise UnknownFault(f"no fault {self.kind!r}; `forwarder simulate --help` names them all")
         if not 0 <= self.probability <= 1:
             raise UnknownFault(f"the probability of {self.kind} is {self.probability}; it must be from 0 to 1")
 
@@ -85,11 +85,6 @@ class Fault:
             raise
         except ValueError:
             raise UnknownFault(f"{text!r}: after the colon stands a probability, as in 429:0.05") from None
-
-
-def kinds() -> list[str]:
-    """Every kind of fault, statuses first."""
-    return [*map(str, STATUSES), *OTHERS]
 
 
 class Faults:
