@@ -4,17 +4,14 @@ Its module comes by Go's own proxy into the cache and is built there. It checks 
 knows no acknowledgement, and keeps what it accepted in memory for a while, as its flags here say, before it is on disk.
 """
 
-import fcntl
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
 
-from tests.peers import CACHE, PeerProcess, accepts, free_port, unavailable
+from tests.peers import PeerProcess, accepts, free_port
+from tests.peers.golang import built
 
 VERSION = "1.52.1"
 _PACKAGE = f"github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v{VERSION}"
@@ -22,27 +19,11 @@ _PACKAGE = f"github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v{VERSION
 
 def find_victorialogs() -> Path:
     """Find the program in the cache, or build it; skip where Go is missing."""
-    home = CACHE / f"victorialogs-{VERSION}"
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with (home.parent / "victorialogs.lock").open("w") as lock:  # two test processes build once
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not home.exists():
-            _build(home)
-    return home / "victoria-logs"
 
+    def step(go: str, into: Path) -> tuple[list[str], dict[str, str]]:
+        return [go, "install", _PACKAGE], {"GOBIN": str(into)}
 
-def _build(home: Path) -> None:
-    go = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
-    if go is None:
-        unavailable("VictoriaLogs is built with Go, and this machine has none")
-    partial = home.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    environment = {**os.environ, "GOBIN": str(partial), "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
-    command = [go, "install", _PACKAGE]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
-    if done.returncode:
-        unavailable(f"VictoriaLogs cannot be built: {done.stderr.strip()[-500:]}")
-    partial.rename(home)
+    return built(f"victorialogs-{VERSION}", "VictoriaLogs", step) / "victoria-logs"
 
 
 class VictoriaLogs:

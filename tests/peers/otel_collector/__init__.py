@@ -15,10 +15,7 @@ What it guarantees, as its source says (versions as above):
   numbers as floating point and orders keys by name. By default it closes each connection after its answer.
 """
 
-import fcntl
 import hashlib
-import os
-import shutil
 import signal
 import subprocess
 from collections import Counter
@@ -29,7 +26,8 @@ from typing import Any
 
 import orjson
 
-from tests.peers import CACHE, PeerProcess, Program, accepts, free_port, unavailable
+from tests.peers import PeerProcess, Program, accepts, free_port
+from tests.peers.golang import built
 
 Json = dict[str, Any]
 VERSION = "0.140.1"
@@ -41,30 +39,15 @@ _MESSAGE = b'{"resourceLogs":['
 def find_otel_collector() -> Path:
     """Find the program in the cache, or build it, which takes some two minutes; skip where Go is missing."""
     sources = hashlib.sha256(b"".join((FILES / name).read_bytes() for name in _SOURCES)).hexdigest()
-    home = CACHE / f"otel-collector-{VERSION}-{sources[:12]}"
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with (home.parent / "otel-collector.lock").open("w") as lock:  # two test processes build once
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not home.exists():
-            _build(home)
-    return home / "otel-collector"
+    return built(f"otel-collector-{VERSION}-{sources[:12]}", "the OpenTelemetry Collector", _step) / "otel-collector"
 
 
-def _build(home: Path) -> None:
-    go = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
-    if go is None:
-        unavailable("the OpenTelemetry Collector is built with Go, and this machine has none")
-    partial = home.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+def _step(go: str, into: Path) -> tuple[list[str], dict[str, str]]:
     proxies = subprocess.run([go, "env", "GOPROXY"], capture_output=True, text=True, timeout=60, check=True).stdout
     # What no proxy has is missing at once; fetching it from its source might be waited for in vain.
     proxies = proxies.strip().removesuffix("direct").rstrip(",|") or "off"
-    environment = {**os.environ, "GOPROXY": proxies, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -mod=readonly"}
-    command = [go, "build", "-C", str(FILES), "-ldflags=-s -w", "-o", str(partial / "otel-collector"), "."]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
-    if done.returncode:
-        unavailable(f"the OpenTelemetry Collector cannot be built: {done.stderr.strip()[-500:]}")
-    partial.rename(home)
+    command = [go, "build", "-C", str(FILES), "-ldflags=-s -w", "-o", str(into / "otel-collector"), "."]
+    return command, {"GOPROXY": proxies, "GOFLAGS": "-buildvcs=false -mod=readonly"}
 
 
 @dataclass(frozen=True, slots=True)
