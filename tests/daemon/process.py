@@ -17,6 +17,7 @@ import pytest
 from forwarder.errors import JournalUnavailable
 from forwarder.journal.status import read_status
 from forwarder.simulator import SimulatedPersona
+from tests.peers import Growing
 
 LOOK = 0.02
 """Seconds between two looks at something that is waited for."""
@@ -188,16 +189,11 @@ class Lines:
         self.path = path
         self.ids: list[str] = []
         """The id of each whole line, in their order."""
-        self._read = 0
+        self._growing = Growing(path)
 
     def look(self) -> list[str]:
         """Read on, and return all ids so far."""
-        if self.path.exists():
-            with self.path.open("rb") as file:
-                file.seek(self._read)
-                whole, end, _ = file.read().rpartition(b"\n")
-            self.ids += [orjson.loads(line)["id"] for line in whole.splitlines()]
-            self._read += len(whole) + len(end)
+        self.ids += [orjson.loads(line)["id"] for line in self._growing.more()]
         return self.ids
 
     def content(self) -> list[dict[str, Any]]:

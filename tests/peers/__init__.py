@@ -61,6 +61,24 @@ def whole_lines(file: Path) -> list[str]:
     return whole.split("\n") if whole else []
 
 
+class Growing:
+    """A file that somebody else writes, read line by line while it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+
+    def more(self) -> list[bytes]:
+        """List the whole lines that are new since the last call; a file that is not there yet has none."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            whole, end, _ = file.read().rpartition(b"\n")
+        self._read += len(whole) + len(end)
+        return whole.splitlines()
+
+
 class PeerProcess:
     """One program that we started; its output goes to a file that a failing start shows."""
 

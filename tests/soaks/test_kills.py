@@ -17,7 +17,7 @@ import pytest_asyncio
 from forwarder.sinks.base import Item
 from forwarder.sinks.syslog.message import Header, write_message
 from forwarder.sinks.syslog.relp import RelpSession
-from tests.peers import free_port
+from tests.peers import Growing, free_port
 from tests.peers.rsyslog import Rsyslog, RsyslogProcess, ServerTls, Transport
 from tests.sinks.syslog_peers import client_tls, make_sink, server_tls, write_tls_files
 from tests.soaks import KILLS
@@ -37,21 +37,15 @@ class Marks:
     """The file of a receiver, a line a message: who sent it and its number; read while it grows."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read = 0
+        self._growing = Growing(path)
         self.seen: dict[str, Counter[int]] = {"persona": Counter(), "omfwd": Counter()}
 
     def look(self) -> dict[str, Counter[int]]:
         """Read on."""
-        if self._path.exists():
-            with self._path.open("rb") as file:
-                file.seek(self._read)
-                whole, end, _ = file.read().rpartition(b"\n")
-            self._read += len(whole) + len(end)
-            for line in whole.decode().split("\n"):
-                name, _, seq = line.partition(" ")
-                if seq:
-                    self.seen[name][int(seq)] += 1
+        for line in self._growing.more():
+            name, _, seq = line.decode().partition(" ")
+            if seq:
+                self.seen[name][int(seq)] += 1
         return self.seen
 
     def missing(self, name: str, up_to: int) -> int:

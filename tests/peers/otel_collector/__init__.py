@@ -26,7 +26,7 @@ from typing import Any
 
 import orjson
 
-from tests.peers import PeerProcess, Program, accepts, free_port
+from tests.peers import Growing, PeerProcess, Program, accepts, free_port
 from tests.peers.golang import built
 
 Json = dict[str, Any]
@@ -77,7 +77,7 @@ class OtelCollector(Program):
         self._configuration.write_bytes(orjson.dumps(configuration))
         self._stored: list[Stored] = []
         self._indexed: Counter[str] = Counter()
-        self._read = 0
+        self._growing = Growing(self.file)
 
     @property
     def url(self) -> str:
@@ -111,13 +111,8 @@ class OtelCollector(Program):
 
     def stored(self) -> list[Stored]:
         """List every event in the file, in its order; what was read before is not read again."""
-        if self.file.exists():
-            with self.file.open("rb") as file:
-                file.seek(self._read)
-                whole, end, _ = file.read().rpartition(b"\n")
-            self._read += len(whole) + len(end)
-            for line in whole.splitlines():
-                self._take(line)
+        for line in self._growing.more():
+            self._take(line)
         return self._stored
 
     def indexed(self) -> Counter[str]:
