@@ -98,20 +98,19 @@ class Endpoint:
 
         *fault* matters where it changes the answer itself (a status, a lost or repeated cursor).
         """
-        rate = None
+        rate, kind = None, fault.kind if fault else ""
         try:
             self._authenticate(headers)
             rate = self._take(now, fault)
             self._admit(headers, rate, fault)
-            content = self._content(path, query, headers, fault.kind if fault else "")
+            content = self._content(path, query, headers, kind)
         except _Refusal as refusal:
             return Answer(refusal.status, refusal.body, self._headers(refusal.status, rate))
-        kind = fault.kind if fault else ""
-        headers = self._headers(200, rate)
+        named = self._headers(200, rate)
         if kind == "foreign":
-            headers["Persona-Organization-Id"] = self.world.activity.ids.opaque("org", 1)
+            named["Persona-Organization-Id"] = self.world.activity.ids.opaque("org", 1)
         body = orjson.dumps(content)
-        return Answer(200, body[:-1] + _ODD_ENDS[kind] if kind in _ODD_ENDS else body, headers)
+        return Answer(200, body[:-1] + _ODD_ENDS[kind] if kind in _ODD_ENDS else body, named)
 
     def _authenticate(self, headers: Mapping[str, str]) -> None:
         scheme, _, key = headers.get("Authorization", "").partition(" ")

@@ -47,6 +47,7 @@ class Judgement:
             self.letters[filed.sink].add(filed.letter.id)
         self.kinds = {happening.kind for happening in self.plan.happenings}
         self.answers = {word for one in self.plan.happenings for word in _words(one.what)}
+        self.first_stored = stage.chronicle.first_stored()
         self.resources = {id_: self._resource(made) for id_, made in stage.chronicle.made.items()}
 
     def violations(self) -> Iterator[str]:
@@ -108,7 +109,7 @@ class Judgement:
             return False
         if self.plan.start == "all":
             return True
-        first = self.chronicle.first_stored()
+        first = self.first_stored
         return first is not None and made.created >= first and self._claims_its_own_time(id_, made)
 
     def _from_the_first(self, name: str) -> bool:

@@ -199,9 +199,10 @@ class Stage:
             key_file=self.key_file,
             journal=self.state / "forwarder.db",
         )
-        configuration |= self.mistake
-        self.mistaken.update([number] if self.mistake else [])
-        self.mistake = {}
+        if self.mistake:
+            self.mistaken.add(number)
+            configuration |= self.mistake
+            self.mistake = {}
         life = begin(self.loop, number, configuration, clock=self.clock, seed=self.plan.seed, on_death=self._died)
         self.lives.append(life)
         for name in self.configured:
