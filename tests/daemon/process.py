@@ -182,6 +182,11 @@ def caught_up(journal: Path) -> bool:
         return False
 
 
+def all_noted(journal: Path) -> bool:
+    """Whether every sink has what was collected, and the journal knows it: a kill now repeats nothing."""
+    return all(sink.backlog_events == 0 for sink in read_status(journal, now=0).sinks)
+
+
 class Lines:
     """The file that a file sink writes, read while it grows; lines that were there are never read again."""
 

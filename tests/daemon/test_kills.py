@@ -21,6 +21,7 @@ from tests.daemon.process import (
     DaemonProcess,
     Lines,
     SimulatorProcess,
+    all_noted,
     caught_up,
     environment,
     simulator,
@@ -182,7 +183,7 @@ async def test_a_daemon_that_was_killed_says_so_at_its_next_start(tmp_path: Path
         for number, crashed in ((signal.SIGKILL, False), (signal.SIGTERM, True), (signal.SIGTERM, False)):
             with DaemonProcess(variables, tmp_path) as daemon:
                 assert (await daemon.logged("daemon.started"))["after_crash"] == crashed
-                await daemon.until(lambda: len(lines.look()) >= 50)
+                await daemon.until(lambda: len(lines.look()) >= 50 and all_noted(tmp_path / "forwarder.db"))
                 daemon.send(number)
                 await daemon.ended(20)
         assert sorted(lines.look()) == sorted(await persona.made())
