@@ -6,13 +6,13 @@ they are remembered, and after one that was undone they are recalled.
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from forwarder.clock import BEGINNING
 from forwarder.journal import collecting, delivering, ledger
 from forwarder.journal.collecting import Arrival, SourceRecord
 from forwarder.journal.delivering import DeadLetter
-from forwarder.journal.gaps import Changes, Outcome, PageUnreadable
+from forwarder.journal.gaps import Changes, Outcome, PageRead, PageUnreadable
 from forwarder.journal.rules import Held, first_number, held_for, is_due
 
 
@@ -72,6 +72,8 @@ class Books:
         gap = next(gap for gap in source.gaps if gap.id == gap_id)
         others = [other for other in source.gaps if other.id != gap_id]
         known = collecting.known_ids(db, source.id, ledger.asked_for(gap, outcome))
+        if isinstance(outcome, PageRead) and outcome.empty:
+            outcome = replace(outcome, older=collecting.known_below(db, source.id, gap))
         changes = ledger.step(source.state, gap, others, outcome, known, start_at)
         collecting.apply(db, source.id, changes, arrival)
         self._enter(db, source.id, changes, arrival)

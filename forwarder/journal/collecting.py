@@ -123,6 +123,16 @@ def nearest_older(db: sqlite3.Connection, source: int, at: int, mark: int) -> Ro
     return None if found is None else Row(*found)
 
 
+def known_below(db: sqlite3.Connection, source: int, gap: Gap) -> int | None:
+    """The time of the nearest known record that is older than the one at the gap's cursor."""
+    (at,) = db.execute(
+        "SELECT max(at) FROM ids WHERE source = ? AND at < "
+        "coalesce((SELECT at FROM ids WHERE source = ? AND id = ?), ?, 9223372036854775807)",
+        (source, source, gap.cursor, gap.cursor_at),
+    ).fetchone()
+    return None if at is None else int(at)
+
+
 def apply(
     db: sqlite3.Connection,
     source: int,

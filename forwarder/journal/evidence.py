@@ -13,6 +13,10 @@ NEIGHBOURS = 3
 """So many records on either side are asked when one has no date of its own."""
 
 
+WITNESSES = 2
+"""So many of them have to agree: one may bear a wrong date."""
+
+
 def repeats(gap: Gap, page: PageRead) -> bool:
     """Whether the answer leads back to its own cursor, as if that had been ignored."""
     if gap.cursor is None:
@@ -32,17 +36,20 @@ def caught_up(older: Gap, page: PageRead) -> bool:
     return older.cursor is not None and any(row.id == older.cursor for row in page.rows)
 
 
-def newest_claim(rows: Sequence[Row], index: int, above: int) -> int:
-    """The time that decides whether a record is older than the start.
+def is_older(rows: Sequence[Row], index: int, above: int, start: int) -> bool:
+    """Whether a record of the page is older than *start*: by its own date, if it has one.
 
-    Its own, if it has one. Without one, the newest among its neighbours, *above* (the nearest dated one there, perhaps
-    on the page before) included: one of them may bear a wrong date, and a record too many is better than one too few.
+    Without one, only if its neighbours say so and none contradicts, the nearest dated one on the page before (*above*)
+    among them. One may bear a wrong date, so a single one is no proof: a record too many is better than one too few.
     """
     own = rows[index].at
     if own is not None:
-        return own
+        return own < start
     around = rows[max(0, index - NEIGHBOURS) : index + NEIGHBOURS + 1]
-    return max([above, *(row.at for row in around if row.at is not None)])
+    claims = [row.at for row in around if row.at is not None]
+    if index < NEIGHBOURS:
+        claims.append(above)
+    return len(claims) >= WITNESSES and max(claims) < start
 
 
 def list_end(rows: Sequence[Row], above: int | None) -> int | None:

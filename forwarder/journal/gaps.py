@@ -84,6 +84,8 @@ class PageRead:
     """Server time at which it was asked for, or earlier."""
     empty: bool = False
     """The answer's ``data`` was empty (a page of records without ids is not)."""
+    older: int | None = None
+    """``created-at`` of the nearest record known below the gap's cursor; told where the page is empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ This module decides and does nothing else. :func:`next_poll` and :func:`step` ar
 of one answer; the journal carries a :class:`Changes` out in one transaction. All times are Persona's, in microseconds:
 ``created-at`` of records, and "server time", the ``Date`` of an answer.
 
-Five choices go further than the plain rules:
+Six choices go further than the plain rules:
 
 - The cursors to go back to when one is lost are kept at distances of 1, 2, 4, 8 … pages, the top always among them
   (:func:`_remember`). So a lost cursor never has to be replaced by "the nearest known id", which a record with a wrong
@@ -18,6 +18,8 @@ Five choices go further than the plain rules:
   smaller, in the end with one record, closes a gap no sooner than a full one.
 - Sweeps begin while the first walk is still under way, and reach back from its opening until one has closed.
 - Two gaps merge where the newer one meets the older one's cursor itself, a record of the page; no date is asked.
+- An empty answer is held against what is known: where a record that still must be listed lies below, it is believed
+  much later (:data:`EMPTY_DISPROVED`).
 - A list that ends at a record which was known before the walk began, or is older than the source's start, is no hole,
   however young it is.
 """
@@ -30,10 +32,10 @@ from forwarder.journal.evidence import (
     caught_up,
     complete_above,
     is_known_tail,
+    is_older,
     is_page_one,
     list_end,
     low_run,
-    newest_claim,
     reached_floor,
     repeats,
 )
@@ -57,6 +59,11 @@ EMPTY_BELIEVED = 5
 """So often must the same place look like the end, read down to anew each time, before an empty page is the end.
 
 The documented end is a null ``links.next``; a lost cursor can look empty twice in a row."""
+
+EMPTY_DISPROVED = 20
+"""So often, where a record that should lie below is known and cannot have left the list yet.
+
+Not for ever: that record may be one whose wrong date only seems to place it there."""
 
 
 def next_poll(
@@ -248,7 +255,7 @@ def _take(
 ) -> tuple[Gap, list[Fresh], list[str]]:
     """Sort the page's records into new ones and ones met again."""
     lowest = BEGINNING if source.start is None else source.start
-    above = deepest = page.server_time if gap.cursor_at is None else gap.cursor_at
+    before = above = deepest = page.server_time if gap.cursor_at is None else gap.cursor_at
     fresh: list[Fresh] = []
     seen: list[str] = []
     taken: set[str] = set()
@@ -259,7 +266,7 @@ def _take(
         deepest = above if above < page.server_time + SECOND else deepest
         if row.id in known:
             seen.append(row.id)
-        elif newest_claim(page.rows, index, above) >= lowest and row.id not in taken:
+        elif row.id not in taken and not is_older(page.rows, index, before, lowest):
             taken.add(row.id)
             fresh.append(Fresh(index, above, pos))
             pos += 1
@@ -313,11 +320,17 @@ def _empty(source: SourceState, gap: Gap, page: PageRead, known: Mapping[str, in
         gap = replace(gap, started=True, opened=page.asked)
     at = gap.cursor or ""
     doubts = gap.doubts + 1 if gap.doubt == at else 1
-    believed = EMPTY_BELIEVED if gap.cursor is not None or gap.based else 1
-    if doubts >= believed:
+    if doubts >= _believed(gap, page):
         last_known = gap.cursor is not None and is_known_tail(source, gap, gap.cursor, gap.cursor_at, known)
         return _close(source, gap, page.server_time, ended=not (gap.based and last_known))
     return Changes(source, replace(_go_back(gap), doubt=at, doubts=doubts))
+
+
+def _believed(gap: Gap, page: PageRead) -> int:
+    """How often the place has to look like the end, before it is."""
+    if page.older is not None and page.older >= page.server_time - RETENTION:
+        return EMPTY_DISPROVED
+    return EMPTY_BELIEVED if gap.cursor is not None or gap.based else 1
 
 
 def _step_over(source: SourceState, gap: Gap, outcome: PageUnreadable) -> Changes:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from forwarder.clock import BEGINNING
 from forwarder.journal import choose
-from forwarder.journal.evidence import complete_above, list_end, newest_claim
+from forwarder.journal.evidence import complete_above, is_older, list_end
 from forwarder.journal.gaps import CursorRefused, Gap, Hole, PageRead, PageUnreadable, Row, SourceState
 from forwarder.journal.ledger import RETENTION, complete_until, look_below, next_poll, step
 from forwarder.journal.rules import DAY
@@ -75,6 +75,19 @@ def test_an_empty_page_is_believed_only_when_it_stays_empty(based: bool, believe
         gap = walk(changes.gap, 1)
         assert gap.cursor == "ual_1"
     assert step(SOURCE, gap, [], empty, {}, BEGINNING).state == "closed"
+
+
+def test_an_empty_page_above_a_known_record_is_not_believed_as_soon() -> None:
+    """Unless that record may have left the list, or its date is wrong: so not for ever."""
+    gap = walk(Gap(id=1, floor=0, based=True, mark=0, sweep=False, started=True, opened=900), 2)
+    empty = PageRead((), None, 1000, 999, empty=True, older=700)
+    asked = 0
+    while (changes := step(SOURCE, gap, [], empty, {}, BEGINNING)).state == "open":
+        gap, asked = walk(changes.gap, 1), asked + 1
+    assert asked == 19
+    beyond = replace(empty, server_time=701 + RETENTION)
+    doubtful = replace(walk(gap, 0), doubt=gap.cursor, doubts=4)
+    assert step(SOURCE, doubtful, [], beyond, {}, BEGINNING).state == "closed"
 
 
 def test_an_unreadable_record_is_stepped_over_by_an_older_known_id_and_reported() -> None:
@@ -227,12 +240,15 @@ def test_the_newest_gap_comes_first_and_the_oldest_in_its_turn() -> None:
     assert choose([], oldest=True) is None
 
 
-def test_an_undated_record_takes_the_newest_claim_around_it() -> None:
-    """One neighbour may bear a wrong date."""
+def test_an_undated_record_is_older_than_the_start_only_if_its_neighbours_agree() -> None:
+    """One of them may bear a wrong date, so one that contradicts is enough, and a single one proves nothing."""
     rows = [Row("a", 100), Row("b", -5), Row("c", None), Row("d", 98)]
-    assert newest_claim(rows, 2, -5) == 100
-    assert newest_claim(rows, 1, -5) == -5
-    assert newest_claim([Row("a", None)], 0, 7) == 7
+    assert not is_older(rows, 2, -5, 100)
+    assert is_older(rows, 2, -5, 101)
+    assert is_older(rows, 1, 100, 50), "a date of its own decides alone"
+    assert not is_older([Row("b", -5), Row("c", None)], 1, 100, 50), "the record on the page before contradicts"
+    assert is_older([Row("b", -5), Row("c", None)], 1, 40, 50)
+    assert not is_older([Row("c", None)], 0, 7, 50), "a single one is no proof"
 
 
 def test_a_few_wrong_dates_do_not_say_where_the_list_ends() -> None:

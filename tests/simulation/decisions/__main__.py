@@ -13,6 +13,9 @@ from tests.simulation.decisions.verdict import live
 FAILURES = 5
 """So many failing worlds are enough."""
 
+TOLD_EVERY = 60.0
+"""Seconds between two lines, where there is no terminal for a progress bar."""
+
 
 def main() -> int:
     """Do as the command line says."""
@@ -23,17 +26,24 @@ def main() -> int:
     began = time.monotonic()
     print(f"first seed {first}", flush=True)
 
+    told = began
+
     def progress(tally: Tally) -> bool:
+        nonlocal told
+        now = time.monotonic()
+        spent = now - began
         if sys.stderr.isatty():
             done = tally.worlds * 40 // given.seeds
-            rate = tally.worlds / (time.monotonic() - began)
+            rate = tally.worlds / spent
             print(
                 f"\r[{'#' * done}{'.' * (40 - done)}] {tally.worlds:,} of {given.seeds:,}, {rate:,.0f} a second",
                 end="",
                 file=sys.stderr,
                 flush=True,
             )
-        spent = time.monotonic() - began
+        elif now - told >= TOLD_EVERY:
+            told = now
+            print(f"{tally.worlds:,} of {given.seeds:,} worlds after {spent:,.0f} s", flush=True)
         limit = 1 if given.fail_fast else FAILURES
         return len(tally.failed) < limit and (given.minutes is None or spent < given.minutes * 60)
 

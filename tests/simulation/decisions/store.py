@@ -9,7 +9,7 @@ with the journal's own SQL and holds every delivery, hole and id of the two agai
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from forwarder.clock import BEGINNING
 from forwarder.journal import ledger
@@ -124,6 +124,8 @@ class Store:
         order = tables.order
         gap = tables.gaps[gap_id]
         known = {id_: order[id_] for id_ in ledger.asked_for(gap, outcome) if id_ in order}
+        if isinstance(outcome, PageRead) and outcome.empty:
+            outcome = replace(outcome, older=self._known_below(gap))
         others = [other for other in tables.gaps.values() if other is not gap]
         changes = ledger.step(tables.source, gap, others, outcome, known, start_at)
         tables.source = changes.source
@@ -213,6 +215,11 @@ class Store:
         return sum(held.count for held in self._held.values())
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _known_below(self, gap: Gap) -> int | None:
+        times = self.tables.times
+        at = times[gap.cursor][0] if gap.cursor in times else gap.cursor_at
+        return max((time for time, _ in times.values() if at is None or time < at), default=None)
 
     def _enter(self, changes: Changes, rows: Sequence[Row], collected: int, seen: int) -> None:
         tables, gap = self.tables, changes.gap.id
