@@ -181,7 +181,9 @@ def step(
             return _step_over(source, gap, outcome)
     if source.start is None:
         source = replace(source, start=start_at)
-    gap = replace(gap, floor=source.start if gap.floor is None else max(gap.floor, source.start or BEGINNING))
+    floor = source.start if gap.floor is None else max(gap.floor, source.start or BEGINNING)
+    if floor != gap.floor:
+        gap = replace(gap, floor=floor)
     if repeats(gap, outcome):
         return Changes(source, _go_back(gap))
     if outcome.empty:
@@ -200,8 +202,8 @@ def _page(
         source, gap = _start(source, gap, page)
     above = gap.cursor_at
     passed = _passed_over(gap, page)
-    gap, fresh, seen = _take(source, gap, page, known)
-    gap = replace(gap, low_run=low_run(gap, page), stuck=False)
+    fresh, seen, deepest = _take(source, gap, page, known)
+    gap = replace(gap, pos=gap.pos + len(fresh), cursor_at=deepest, low_run=low_run(gap, page), stuck=False)
     changes = _walk_on(source, gap, others, page, known, above)
     return replace(changes, fresh=fresh, seen=seen, holes=[*changes.holes, *passed])
 
@@ -252,14 +254,13 @@ def _start(source: SourceState, gap: Gap, page: PageRead) -> tuple[SourceState, 
 
 def _take(
     source: SourceState, gap: Gap, page: PageRead, known: Mapping[str, int]
-) -> tuple[Gap, list[Fresh], list[str]]:
-    """Sort the page's records into new ones and ones met again."""
+) -> tuple[list[Fresh], list[str], int | None]:
+    """Sort the page's records into new ones and ones met again, and say how deep it leads."""
     lowest = BEGINNING if source.start is None else source.start
     before = above = deepest = page.server_time if gap.cursor_at is None else gap.cursor_at
     fresh: list[Fresh] = []
     seen: list[str] = []
     taken: set[str] = set()
-    pos = gap.pos
     for index, row in enumerate(page.rows):
         above = above if row.at is None else row.at
         # `Date` is cut to whole seconds. What is dated later than that tells nothing about where the walk stands.
@@ -268,9 +269,8 @@ def _take(
             seen.append(row.id)
         elif row.id not in taken and not is_older(page.rows, index, before, lowest):
             taken.add(row.id)
-            fresh.append(Fresh(index, above, pos))
-            pos += 1
-    return replace(gap, pos=pos, cursor_at=deepest if page.rows else gap.cursor_at), fresh, seen
+            fresh.append(Fresh(index, above, gap.pos + len(fresh)))
+    return fresh, seen, deepest if page.rows else gap.cursor_at
 
 
 def _merge(gap: Gap, older: Gap) -> Gap:

@@ -43,7 +43,10 @@ def main() -> int:
             )
         elif now - told >= TOLD_EVERY:
             told = now
-            print(f"{tally.worlds:,} of {given.seeds:,} worlds after {spent:,.0f} s", flush=True)
+            print(
+                f"{tally.worlds:,} of {given.seeds:,} worlds after {spent:,.0f} s, {len(tally.failed)} broke a promise",
+                flush=True,
+            )
         limit = 1 if given.fail_fast else FAILURES
         return len(tally.failed) < limit and (given.minutes is None or spent < given.minutes * 60)
 
