@@ -138,7 +138,9 @@ class _Collector(HecServer):
         """The simulated network takes connections and makes their transports in one step."""
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        sender: Process = request.transport.peer.process  # type: ignore[union-attr] # an End of the network
+        if request.transport is None:
+            return web.Response()  # who asked is gone
+        sender: Process = request.transport.peer.process  # type: ignore[attr-defined] # an End of the network
         sent = _sent(await request.read())
         self._splunk.asked(sender, sent)
         reply = await super()._answer(request)
