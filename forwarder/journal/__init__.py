@@ -1,9 +1,9 @@
 """The journal: ids, events, the gap ledger, users, cursors and dead letters, in one SQLite file.
 
-``ledger`` decides: with ``gaps`` for its words and ``evidence`` for what a page says; ``rules`` are what is decided
-beside it. ``books`` carries a decision out, with the SQL of ``collecting``; ``delivering`` has the other half's.
-``database`` and ``file`` are SQLite, ``schema`` the tables, ``journal`` the door, and ``status`` and ``letters`` what
-commands may read beside a daemon.
+``ledger`` decides what an answer changes, with ``gaps`` for its words and ``evidence`` for what a page says; ``polls``
+decides what is read next, and ``rules`` what is decided beside them. ``books`` carries a decision out, with the SQL of
+``collecting``; ``delivering`` has the other half's. ``database`` and ``file`` are SQLite, ``schema`` the tables,
+``journal`` the door, and ``status`` and ``letters`` what commands may read beside a daemon.
 """
 
 from forwarder.journal.books import Collected
@@ -11,7 +11,7 @@ from forwarder.journal.collecting import CollectedRecord, SourceRecord
 from forwarder.journal.delivering import Backlog, DeadLetter, StoredEvent
 from forwarder.journal.gaps import CursorRefused, Gap, Hole, PageRead, Row, SourceState
 from forwarder.journal.journal import Journal
-from forwarder.journal.ledger import choose, complete_until
+from forwarder.journal.polls import choose, complete_until
 from forwarder.journal.rules import RELEASE_AFTER
 
 __all__ = [

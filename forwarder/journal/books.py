@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from forwarder.clock import BEGINNING
-from forwarder.journal import collecting, delivering, ledger
+from forwarder.journal import collecting, delivering, ledger, polls
 from forwarder.journal.collecting import Arrival, SourceRecord
 from forwarder.journal.delivering import DeadLetter
 from forwarder.journal.gaps import Changes, Outcome, PageRead, PageUnreadable
@@ -124,7 +124,7 @@ def open_poll(db: sqlite3.Connection, name: str, *, now: int, lookback: int, swe
     """Open the next poll's gap, if the ledger finds it time; times are microseconds, *now* Persona's."""
     source = collecting.load_source(db, name)
     sights, gaps = collecting.counters(db, source.id)
-    gap = ledger.next_poll(
+    gap = polls.next_poll(
         source.state,
         source.gaps,
         gap_id=gaps + 1,

@@ -5,18 +5,18 @@ loses data: crash while walking down from the top, and what lies between the las
 ever. So everything that collects is one act, *fill a gap, newest first*: a poll, the first run, a restart, the end of
 an outage, a sweep (a poll with a deeper floor).
 
-This module decides and does nothing else. :func:`next_poll` and :func:`step` are pure functions of the stored state and
-of one answer; the journal carries a :class:`Changes` out in one transaction. All times are Persona's, in microseconds:
-``created-at`` of records, and "server time", the ``Date`` of an answer.
+This module decides and does nothing else. :func:`step` is a pure function of the stored state and of one answer; the
+journal carries its :class:`Changes` out in one transaction. When a gap is opened, and which is read next, is decided in
+:mod:`~forwarder.journal.polls`. All times are Persona's, in microseconds: ``created-at`` of records, and "server time",
+the ``Date`` of an answer.
 
-Six choices go further than the plain rules:
+Five choices go further than the plain rules:
 
 - The cursors to go back to when one is lost are kept at distances of 1, 2, 4, 8 … pages, the top always among them
   (:func:`_remember`). So a lost cursor never has to be replaced by "the nearest known id", which a record with a wrong
   date could place below what is still unread.
 - The run of records below the floor is counted across pages (:attr:`Gap.low_run`), so a page that was asked for
   smaller, in the end with one record, closes a gap no sooner than a full one.
-- Sweeps begin while the first walk is still under way, and reach back from its opening until one has closed.
 - Two gaps merge where the newer one meets the older one's cursor itself, a record of the page; no date is asked.
 - An empty answer is held against what is known: where a record that still must be listed lies below, it is believed
   much later (:data:`EMPTY_DISPROVED`).
@@ -64,85 +64,6 @@ EMPTY_DISPROVED = 20
 """So often, where a record that should lie below is known and cannot have left the list yet.
 
 Not for ever: that record may be one whose wrong date only seems to place it there."""
-
-
-def next_poll(
-    source: SourceState,
-    gaps: Sequence[Gap],
-    *,
-    gap_id: int,
-    mark: int,
-    now: int,
-    lookback: int,
-    sweep_interval: int,
-) -> Gap | None:
-    """Open the gap of the next poll, or None while one of the source's open *gaps* has not been started.
-
-    *now* is server time as well as it is known; it only decides whether a sweep is due. *lookback* and
-    *sweep_interval* are microseconds.
-    """
-    if not all(gap.started for gap in gaps):
-        return None
-    floor = source.start if source.head is None else source.head
-    sweep = source.head is None  # the first walk reads everything, so it is one
-    swept = _last_sweep(source, gaps)
-    deep = None
-    if swept is not None and source.head is not None:
-        deep = min(source.head, swept - lookback)
-        # One at a time; but one that cannot go on must not keep the others from looking for late records.
-        if now - swept >= sweep_interval and not any(gap.sweep and gap.based and not gap.stuck for gap in gaps):
-            floor, sweep = deep, True
-    if floor is not None and source.start is not None:
-        floor = max(floor, source.start)
-    return Gap(
-        id=gap_id,
-        floor=floor,
-        based=source.head is not None,
-        mark=mark,
-        sweep=sweep,
-        proven_then=_proven(source, gaps),
-        hole_from=source.head if deep is None else deep,
-    )
-
-
-def _proven(source: SourceState, gaps: Sequence[Gap]) -> int | None:
-    """Up to when everything was read, or belongs to a gap that is open.
-
-    While a first walk is under way, that is the head, whatever walks of an empty log were closed before it: what that
-    log had was nothing, so that a list which ends above it has lost nothing.
-    """
-    if source.head is not None and any(not gap.based for gap in gaps):
-        return source.head
-    return source.head if source.proven is None else source.proven
-
-
-def _last_sweep(source: SourceState, gaps: Sequence[Gap]) -> int | None:
-    """When the last closed sweep was opened; before there is one, when the first walk was.
-
-    So sweeps do not wait for the end of a first walk that takes hours, or that stands at a record it cannot read.
-    """
-    if source.swept is not None:
-        return source.swept
-    return min((gap.opened for gap in gaps if not gap.based and gap.opened is not None), default=None)
-
-
-def choose(gaps: Sequence[Gap], *, oldest: bool) -> Gap | None:
-    """The gap to read next: the newest, so that fresh events never wait; the *oldest* in its turn."""
-    if not gaps:
-        return None
-    return min(gaps, key=_by_id) if oldest else max(gaps, key=_by_id)
-
-
-def complete_until(state: SourceState, gaps: Sequence[Gap]) -> int | None:
-    """Server time up to which everything visible was read.
-
-    An open gap takes nothing away from what had been read when it was opened: it only holds back what a newer gap,
-    closed meanwhile, would claim. So a sweep, whose floor is far below, does not make the answer go back.
-    """
-    started = [gap for gap in gaps if gap.started]
-    if state.proven is None or any(not gap.based for gap in started):
-        return None
-    return _least(state.proven, *(gap.proven_then for gap in started))
 
 
 def look_below(gap: Gap, server_time: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from forwarder.clock import BEGINNING, format_rfc3339
 from forwarder.journal import collecting, delivering
 from forwarder.journal.file import connect_read_only, sizes_on_disk, translated
-from forwarder.journal.ledger import complete_until
+from forwarder.journal.polls import complete_until
 
 
 @dataclass(frozen=True, slots=True)

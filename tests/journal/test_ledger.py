@@ -10,7 +10,8 @@ from forwarder.clock import BEGINNING
 from forwarder.journal import choose
 from forwarder.journal.evidence import complete_above, is_older, list_end
 from forwarder.journal.gaps import CursorRefused, Gap, Hole, PageRead, PageUnreadable, Row, SourceState
-from forwarder.journal.ledger import RETENTION, complete_until, look_below, next_poll, step
+from forwarder.journal.ledger import RETENTION, look_below, step
+from forwarder.journal.polls import complete_until, next_poll
 from forwarder.journal.rules import DAY
 
 HOUR = DAY // 24

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from forwarder.clock import BEGINNING
-from forwarder.journal import ledger
+from forwarder.journal import ledger, polls
 from forwarder.journal.gaps import Changes, Gap, PageRead
 from tests.journal.world import LOST_CURSOR_ANSWERS, World, missing, run
 
@@ -97,19 +97,19 @@ def any_record_below_the_floor_closes(patch: pytest.MonkeyPatch) -> None:
 
 def sweep_from_now(patch: pytest.MonkeyPatch) -> None:
     """Sweep down to now less the look-back, instead of the last sweep less the look-back."""
-    right = ledger.next_poll
+    right = polls.next_poll
 
     def wrong(source: Any, gaps: Any, *, now: int, lookback: int, **rest: Any) -> Gap | None:
         gap = right(source, gaps, now=now, lookback=lookback, **rest)
         return replace(gap, floor=now - lookback) if gap is not None and gap.sweep and gap.based else gap
 
-    patch.setattr(ledger, "next_poll", wrong)
+    patch.setattr(polls, "next_poll", wrong)
 
 
 def no_sweep(patch: pytest.MonkeyPatch) -> None:
     """Never read the newest stretch again."""
-    right = ledger.next_poll
-    patch.setattr(ledger, "next_poll", lambda *given, **rest: right(*given, **rest | {"sweep_interval": 1 << 60}))
+    right = polls.next_poll
+    patch.setattr(polls, "next_poll", lambda *given, **rest: right(*given, **rest | {"sweep_interval": 1 << 60}))
 
 
 def merge_into_the_newer(patch: pytest.MonkeyPatch) -> None:

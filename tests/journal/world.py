@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from forwarder.clock import BEGINNING
-from forwarder.journal import ledger
+from forwarder.journal import ledger, polls
 from forwarder.journal.gaps import Changes, CursorRefused, Gap, Hole, Outcome, PageRead, Row, SourceState
 
 LOST_CURSOR_ANSWERS = ("404", "empty", "page-one", "repeat")
@@ -132,7 +132,7 @@ class Store:
 
     def poll(self, world: World) -> None:
         """Open the next poll's gap, if it is its time."""
-        gap = ledger.next_poll(
+        gap = polls.next_poll(
             self.source,
             list(self.gaps.values()),
             gap_id=self.next_gap,
@@ -147,7 +147,7 @@ class Store:
 
     def work(self, world: World, start_at: int, *, oldest: bool = False) -> None:
         """Make one request and carry out what it changes."""
-        gap = ledger.choose(list(self.gaps.values()), oldest=oldest)
+        gap = polls.choose(list(self.gaps.values()), oldest=oldest)
         if gap is None:
             return
         self.requests += 1

@@ -1,6 +1,6 @@
 """The gap ledger in a world so small that every interleaving of it can be lived through.
 
-The ledger is the product's own (:func:`~forwarder.journal.ledger.next_poll`, :func:`~forwarder.journal.ledger.step`),
+The ledger is the product's own (:func:`~forwarder.journal.polls.next_poll`, :func:`~forwarder.journal.ledger.step`),
 with runs and doubts of two instead of ten and five, so that walks of a few records can close. A state is what is
 stored, and nothing else: so a crash, which takes what is not stored, leads from each state to itself, and every
 transition is one from before a crash to after it, too.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from forwarder.clock import BEGINNING
-from forwarder.journal import evidence, ledger
+from forwarder.journal import evidence, ledger, polls
 from forwarder.journal.gaps import CursorRefused, Gap, Outcome, PageRead, Row, SourceState
 
 LOOKBACK = 2
@@ -142,7 +142,7 @@ def _world(state: State, bounds: Bounds) -> Iterator[State]:
 
 
 def _poll(state: State) -> State | None:
-    gap = ledger.next_poll(
+    gap = polls.next_poll(
         state.source,
         state.gaps,
         gap_id=len(state.gaps) + 1,
@@ -210,7 +210,7 @@ def _settles(state: State, bounds: Bounds, settled: set[State]) -> None:
         if len(path) > 500:
             raise Loss("it does not become quiet", path[0])
         if state.gaps:
-            gap = ledger.choose(state.gaps, oldest=False)
+            gap = polls.choose(state.gaps, oldest=False)
             assert gap is not None
             (state,) = in_one_transaction(state, gap, _page(state, gap.cursor), bounds.start)
         elif state.now >= end:

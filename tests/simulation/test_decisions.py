@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from forwarder.delivery.window import Window
-from forwarder.journal import ledger
+from forwarder.journal import ledger, polls
 from forwarder.journal.gaps import Changes, Gap, PageRead
 from tests.simulation.decisions import live, run
 from tests.simulation.decisions.campaign import campaign
@@ -138,13 +138,13 @@ def cursor_past_what_is_not_acknowledged(patch: pytest.MonkeyPatch) -> None:
 
 def every_first_gap_is_a_sweep(patch: pytest.MonkeyPatch) -> None:
     """Count polls that are opened during the first walk as sweeps, though they read only the newest."""
-    right = ledger.next_poll
+    right = polls.next_poll
 
     def wrong(source: Any, *given: Any, **rest: Any) -> Gap | None:
         gap = right(source, *given, **rest)
         return replace(gap, sweep=True) if gap is not None and source.swept is None else gap
 
-    patch.setattr(ledger, "next_poll", wrong)
+    patch.setattr(polls, "next_poll", wrong)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from forwarder.journal import ledger
+from forwarder.journal import ledger, polls
 from forwarder.journal.gaps import Gap, Outcome
 from tests.simulation.interleavings import Bounds, Loss, State, explore, in_one_transaction, shorten
 
@@ -76,13 +76,13 @@ def test_a_page_in_two_transactions_is_found_out() -> None:
 
 def test_a_sweep_from_now_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reaching back from now instead of from the last sweep misses what showed late while we were down."""
-    right = ledger.next_poll
+    right = polls.next_poll
 
     def wrong(source: Any, gaps: Any, *, now: int, lookback: int, **rest: Any) -> Gap | None:
         gap = right(source, gaps, now=now, lookback=lookback, **rest)
         return replace(gap, floor=now - lookback) if gap is not None and gap.sweep and gap.based else gap
 
-    monkeypatch.setattr(ledger, "next_poll", wrong)
+    monkeypatch.setattr(polls, "next_poll", wrong)
     with pytest.raises(Loss):
         explore(Bounds(records=3, ticks=6, gaps=1, lies=()))
 

@@ -12,7 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 from forwarder.clock import BEGINNING
-from forwarder.journal import ledger
+from forwarder.journal import ledger, polls
 from forwarder.journal.gaps import Changes, Fresh, Gap, Hole, Outcome, PageRead, PageUnreadable, Row, SourceState
 from forwarder.journal.journal import FORGET_CHUNK
 from forwarder.journal.rules import (
@@ -105,7 +105,7 @@ class Store:
 
     def open_poll(self, now: int, lookback: int, sweep_interval: int) -> None:
         tables = self.tables
-        gap = ledger.next_poll(
+        gap = polls.next_poll(
             tables.source,
             self.gaps,
             gap_id=tables.opened + 1,
