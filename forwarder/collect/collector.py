@@ -190,6 +190,8 @@ class Collector:
             return self._failed(self._telling.unavailable, error.reason, UNAVAILABLE) if self._failures else 0.0
         if self._failed_here(gap) < UNREADABLE_BELIEVED:
             return self._failed(self._telling.unavailable, error.reason, UNAVAILABLE)
+        if self._api.server_time is not None:  # what cannot be read may be the first answer of all
+            self._server_time = (self._api.server_time, self._clock.monotonic())
         collected = await self._journal.step_over(self.name, gap.id, self._server_now())
         if collected.changes.gap.cursor == gap.cursor:
             self._stuck[gap.id] = self._clock.monotonic() + STUCK_SECONDS

@@ -22,7 +22,7 @@ import aiohttp
 from yarl import URL
 
 from forwarder import __version__
-from forwarder.clock import Clock
+from forwarder.clock import Clock, parse_http_date
 from forwarder.collect.answers import Answer, Page, identifier, named, rate_limit, read_page, read_user
 from forwarder.collect.body import ACCEPT_ENCODING, Damaged, TooLarge, read_beginning, read_body
 from forwarder.collect.budget import RateLimit
@@ -65,6 +65,8 @@ class PersonaApi:
         """Called for each request that the client repeats by itself, when a kept connection turns out to be closed."""
         self.request_id: str | None = None
         """Persona's name for the last request that it answered with one; None while it has not answered."""
+        self.server_time: int | None = None
+        """Persona's clock in the last answer, readable or not, in microseconds; None where it had no ``Date``."""
 
     async def fetch_page(self, cursor: str | None, size: int) -> Page:
         """Ask for up to *size* records older than *cursor*, or for the newest where it is None.
@@ -105,7 +107,7 @@ class PersonaApi:
         session = self._session = self._session or self._open()
         url = URL(self._settings.base_url + path, encoded=True)
         started = self._clock.monotonic()
-        status, self.request_id = "error", None
+        status, self.request_id, self.server_time = "error", None, None
         self._sent = 0
         try:
             async with session.get(
@@ -115,6 +117,7 @@ class PersonaApi:
                 **_proxy(url, self._variable),
             ) as response:
                 status, self.request_id = str(response.status), identifier(response.headers.get("Request-Id"))
+                self.server_time = parse_http_date(response.headers.get("Date"))
                 body = await self._body(response)
                 elapsed = self._clock.monotonic() - started
                 answer = Answer(response.status, response.headers, body, self._clock.now(), elapsed)

@@ -56,12 +56,14 @@ class ListedPersona(PersonaApi):
         self.asked: list[tuple[float, str | None, int]] = []
         self.looked_up: list[str] = []
         self.look_up_fails: Failure | None = None
+        self.skew = 0
+        """Microseconds that its clock is ahead of ours."""
 
     def make(self, count: int, *, user: str | None = None, first: int = 0) -> list[str]:
         """Put *count* new records on top; returns their ids."""
         ids = []
         for number in range(count):
-            at = LoopClock().now() - (count - number) * 1000
+            at = LoopClock().now() + self.skew - (count - number) * 1000
             id_ = f"ual_{first + len(self.listed)}"
             relationships = {"user": {"data": None if user is None else {"type": "user", "id": user}}}
             self.listed.insert(
@@ -87,6 +89,7 @@ class ListedPersona(PersonaApi):
                 raise CursorLost("no such cursor")
             begin = ids.index(cursor) + 1
         records = self.listed[begin : begin + size]
+        self.server_time = LoopClock().now() + self.skew
         if any(record.get("id") in self.unreadable for record in records):
             raise Unreadable("the page is larger than FORWARDER_PERSONA_MAX_RESPONSE_BYTES")
         more = len(self.listed) > begin + size
@@ -94,7 +97,7 @@ class ListedPersona(PersonaApi):
             records=records,
             users=dict(self.users) if self.included else {},
             next=str(records[-1]["id"]) if more else None,
-            server_time=LoopClock().now(),
+            server_time=self.server_time,
             request_id="req_1",
             organization_id=self.organization,
             environment_id="env_1",
@@ -233,6 +236,29 @@ async def test_a_page_that_is_too_large_is_asked_for_smaller(tmp_path: Path) -> 
         bench.persona.unreadable = set()
         await asyncio.sleep(1900)
         assert set(await bench.ids()) == {*first, *later}, "a sweep finds it when it can be read again"
+
+
+async def test_what_cannot_be_read_tells_the_time_as_well_as_a_page(tmp_path: Path) -> None:
+    """Where it is the first that a start is answered with, a clock of ours that is ahead claims nothing."""
+    bench = Bench(tmp_path)
+    bench.persona.skew = -30 * 86400 * SECOND
+    made = bench.persona.make(5)
+    async with bench.running():
+        await asyncio.sleep(60)
+    persona = bench.persona
+    late = persona.make(1)
+    persona.unreadable = set(late)
+    bench = Bench(tmp_path)
+    bench.persona = persona
+    async with bench.running():
+        await asyncio.sleep(100)
+        (source,) = read_status(bench.path, now=0).sources
+        assert source.complete_until is not None
+        assert source.complete_until <= format_rfc3339(LoopClock().now() + persona.skew)
+        assert set(await bench.ids()) == set(made)
+        persona.unreadable = set()
+        await asyncio.sleep(1900)
+        assert set(await bench.ids()) == {*made, *late}, "sweeps go on by Persona's clock"
 
 
 async def test_a_bad_moment_at_a_single_record_leaves_no_hole(tmp_path: Path) -> None:

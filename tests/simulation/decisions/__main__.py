@@ -26,7 +26,7 @@ def main() -> int:
     began = time.monotonic()
     print(f"first seed {first}", flush=True)
 
-    told = began
+    told, told_of = began, list[int]()
 
     def progress(tally: Tally) -> bool:
         nonlocal told
@@ -47,6 +47,9 @@ def main() -> int:
                 f"{tally.worlds:,} of {given.seeds:,} worlds after {spent:,.0f} s, {len(tally.failed)} broke a promise",
                 flush=True,
             )
+        for verdict in tally.failed[len(told_of) :]:
+            told_of.append(verdict.seed)
+            print(f"seed {verdict.seed}: {verdict.violation}", flush=True)
         limit = 1 if given.fail_fast else FAILURES
         return len(tally.failed) < limit and (given.minutes is None or spent < given.minutes * 60)
 

@@ -245,6 +245,7 @@ class Life:
                 self.store.collect(gap.id, CursorRefused(), self._wall(), 0)
                 return 0.0
             case Unreadable():
+                memory.server_time = (self.persona.clock(self._now), self._now / SECOND)
                 return self._shrink(gap)
             case Retryable():
                 if answer.kind == "rate_limited":

@@ -23,6 +23,9 @@ class Answer:
 MOST_LIES = 4
 """So often may the same cursor be lost before it leads to a page: what looks empty five times is believed to be."""
 
+_HEARD = {Fate.ANSWERED, Fate.CRASH_AFTER}
+"""With these the answer is taken in; an answer that is not, contradicts nothing."""
+
 
 WINDOW = 60.0
 """Seconds over which requests are counted."""
@@ -70,7 +73,7 @@ class Persona:
                 self._lies[cursor] += 1
                 return self._lost(cursor, size, now + elapsed, elapsed, rate, dice)
         answer = self._read(end, size, now + elapsed, elapsed, rate)
-        if cursor is not None and isinstance(answer, Answer):
+        if cursor is not None and isinstance(answer, Answer) and fate in _HEARD:
             self._lies[cursor] = 0
         return answer
 
