@@ -14,7 +14,7 @@ NEIGHBOURS = 3
 
 
 WITNESSES = 2
-"""So many of them have to agree: one may bear a wrong date."""
+"""So many above it have to agree: one may bear a wrong date."""
 
 
 def repeats(gap: Gap, page: PageRead) -> bool:
@@ -36,20 +36,21 @@ def caught_up(older: Gap, page: PageRead) -> bool:
     return older.cursor is not None and any(row.id == older.cursor for row in page.rows)
 
 
-def is_older(rows: Sequence[Row], index: int, above: int, start: int) -> bool:
+def is_older(rows: Sequence[Row], index: int, before: int, start: int) -> bool:
     """Whether a record of the page is older than *start*: by its own date, if it has one.
 
-    Without one, only if its neighbours say so and none contradicts, the nearest dated one on the page before (*above*)
-    among them. One may bear a wrong date, so a single one is no proof: a record too many is better than one too few.
+    Without one, only if enough of those above it are, and no neighbour contradicts: at the border all below are older,
+    whatever this one is, and one above may bear a wrong date. *before* is the time of the nearest dated one on the page
+    before. A record too many is better than one too few.
     """
     own = rows[index].at
     if own is not None:
         return own < start
-    around = rows[max(0, index - NEIGHBOURS) : index + NEIGHBOURS + 1]
-    claims = [row.at for row in around if row.at is not None]
+    above = [row.at for row in rows[max(0, index - NEIGHBOURS) : index] if row.at is not None]
     if index < NEIGHBOURS:
-        claims.append(above)
-    return len(claims) >= WITNESSES and max(claims) < start
+        above.append(before)
+    below = [row.at for row in rows[index + 1 : index + NEIGHBOURS + 1] if row.at is not None]
+    return len(above) >= WITNESSES and max(*above, *below) < start
 
 
 def list_end(rows: Sequence[Row], above: int | None) -> int | None:

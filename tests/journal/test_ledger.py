@@ -241,15 +241,16 @@ def test_the_newest_gap_comes_first_and_the_oldest_in_its_turn() -> None:
     assert choose([], oldest=True) is None
 
 
-def test_an_undated_record_is_older_than_the_start_only_if_its_neighbours_agree() -> None:
+def test_an_undated_record_is_older_than_the_start_only_if_those_above_it_are() -> None:
     """One of them may bear a wrong date, so one that contradicts is enough, and a single one proves nothing."""
     rows = [Row("a", 100), Row("b", -5), Row("c", None), Row("d", 98)]
     assert not is_older(rows, 2, -5, 100)
     assert is_older(rows, 2, -5, 101)
-    assert is_older(rows, 1, 100, 50), "a date of its own decides alone"
-    assert not is_older([Row("b", -5), Row("c", None)], 1, 100, 50), "the record on the page before contradicts"
+    assert not is_older(rows, 2, 101, 101), "the record on the page before contradicts"
+    assert is_older(rows, 1, 101, 50), "a date of its own decides alone"
     assert is_older([Row("b", -5), Row("c", None)], 1, 40, 50)
-    assert not is_older([Row("c", None)], 0, 7, 50), "a single one is no proof"
+    border = [Row("b", None), Row("c", 30), Row("d", 20), Row("e", 10)]
+    assert not is_older(border, 0, 40, 50), "a single one above is no proof, however many are below"
 
 
 def test_a_few_wrong_dates_do_not_say_where_the_list_ends() -> None:
