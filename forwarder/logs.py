@@ -55,8 +55,8 @@ EVENTS: dict[str, str] = {
     "journal was put back from a backup. Delivery goes on; what the destination finds that it has is not sent again.",
     "sink.warning": "The destination works, and `reason` says what about it ought to be otherwise; said once.",
     "sink.left_unanswered": "The stop ended sends that had no answer yet; the next run may repeat so many events.",
-    "sink.commit_waits": "The cursor cannot be written since the journal's disk is full; delivery goes on when there "
-    "is room.",
+    "sink.journal_waits": "The journal cannot be read or written, since its disk is full or fails; delivery goes on "
+    "when it can.",
     "sink.faulty": "The sink did what its contract does not allow; the traceback is in the line. Report it.",
     "source.page_collected": "A page of Persona's is in the journal; `fresh` of its records were not known yet.",
     "source.unavailable": "Persona cannot be reached or is busy: nothing is lost, the page is asked for again. "

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from forwarder.clock import SECOND, Clock
 from forwarder.delivery.batch import Batch
 from forwarder.delivery.health import Recovery
-from forwarder.errors import Failure, Misconfigured, Retryable
+from forwarder.errors import DiskFull, Failure, Misconfigured, Retryable
 from forwarder.journal import DeadLetter, StoredEvent
 from forwarder.logs import get_logger
 from forwarder.metrics import Metrics
@@ -115,9 +115,10 @@ class Telling:
         """Say that the sink raised what its contract does not allow, with the traceback."""
         self._log.error("sink.faulty", act=act, exc_info=error)
 
-    def disk_full(self) -> None:
-        """Say that the cursor waits for room on the journal's disk."""
-        self._log.error("sink.commit_waits", reason="the journal's disk is full; make room, and delivery goes on")
+    def disk_full(self, error: DiskFull) -> None:
+        """Say that the sink waits for the journal's disk."""
+        reason = f"the journal's disk is full or fails ({error}); make room or mend it, and delivery goes on"
+        self._log.error("sink.journal_waits", reason=reason)
 
     def left_unanswered(self, events: int) -> None:
         """Say how many events were sent and not answered when the worker ended: the next run may repeat them."""

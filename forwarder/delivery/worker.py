@@ -34,7 +34,7 @@ IDLE = 60.0
 """Longest wait for something to do, in seconds; a release or an answer ends it at once."""
 
 DISK_PAUSE = 5.0
-"""Seconds between two tries to commit on a full disk."""
+"""Seconds between two tries to read or write the journal on a disk that is full or fails."""
 
 READ_EVENTS = 500
 READ_BYTES = 1 << 20
@@ -91,11 +91,11 @@ class DeliveryWorker:
         """
         self.health.opening()
         self._courier = Courier(self._sink, self._telling, self._clock, self._wake)
-        cursor = await self._register(pulse)
-        if cursor is None:
+        try:
+            cursor, beyond = await self._with_disk(self._register, pulse)
+        except Stopping:
             return
         self._committed = cursor
-        beyond = await self._journal.beyond(self.name)
         self._window = Window(cursor, beyond)
         self._later: list[StoredEvent] = []
         self._courier.begin(self._window, may_repeat=self._interrupted)
@@ -157,7 +157,7 @@ class DeliveryWorker:
         known = [item.seq for item in self._courier.drop_until(position)]
         self._window.settle(known)
         events = len(known)
-        while self._window.last_read < position and (read := await self._read()):
+        while self._window.last_read < position and (read := await self._with_disk(self._read, pulse)):
             for one in read:
                 self._window.add(one)
             known = [one.seq for one in read if one.seq <= position]
@@ -191,14 +191,21 @@ class DeliveryWorker:
                 await courier.some_answer(pulse)
                 continue
             pulse.beat()
-            if await self._fill() and not courier.stocked:
+            try:
+                filled = await self._fill(pulse)
+            except Stopping:
+                continue
+            if filled and not courier.stocked:
                 continue  # a batch that is not full goes out only once there is nothing to fill it with
             if not courier.launch(probing=self.health.failing):
                 await pulse.wait(IDLE, self._wake)
 
-    async def _fill(self) -> bool:
-        """Read one stretch ahead of the sends, if there is room; returns whether there was anything."""
-        if self._courier.stocked or not (read := await self._read()):
+    async def _fill(self, pulse: Pulse) -> bool:
+        """Read one stretch ahead of the sends, if there is room; returns whether there was anything.
+
+        :raises Stopping: all stop, and the journal could not be read
+        """
+        if self._courier.stocked or not (read := await self._with_disk(self._read, pulse)):
             return False
         for one in read:
             self._window.add(one)
@@ -219,8 +226,8 @@ class DeliveryWorker:
         if beyond != before:
             try:
                 await self._journal.remember_beyond(self.name, beyond)
-            except DiskFull:
-                self._telling.disk_full()  # it will be sent again
+            except DiskFull as error:
+                self._telling.disk_full(error)  # it will be sent again
 
     def _sort(self, read: list[StoredEvent]) -> None:
         read = [one for one in read if not self._window.is_settled(one.seq)]
@@ -262,36 +269,38 @@ class DeliveryWorker:
         self._window.bury(letter)
         self._telling.dead_lettered(letter)
 
-    async def _register(self, pulse: Pulse) -> int | None:
-        """Find the cursor; None if all stop before the journal's disk had room for it."""
+    async def _register(self) -> tuple[int, list[int]]:
+        """The cursor, and what the sink has beyond it."""
+        cursor = await self._journal.register_sink(self.name, self._kind, start=self._sink.settings.start)
+        return cursor, await self._journal.beyond(self.name)
+
+    async def _commit(self, pulse: Pulse) -> bool:
+        """Write the cursor down if it moved; waits for the disk. Returns True if a stop ended that wait."""
+        cursor = self._window.advance()
+        if cursor <= self._committed:
+            return False
+        dead = self._window.dead_up_to(cursor)
+        try:
+            await self._with_disk(partial(self._journal.commit, self.name, cursor, dead), pulse)
+        except Stopping:
+            return True
+        self._window.forget_dead(dead)
+        self._committed = cursor
+        self._courier.committed(cursor)
+        return False
+
+    async def _with_disk(self, call: Callable[[], Awaitable[T]], pulse: Pulse) -> T:
+        """Make a *call* of the journal; while its disk is full or fails, wait and try again.
+
+        :raises Stopping: all stop before it went well
+        """
         told = False
         while True:
             try:
-                return await self._journal.register_sink(self.name, self._kind, start=self._sink.settings.start)
-            except DiskFull:
+                return await call()
+            except DiskFull as error:
                 if not told:
-                    self._telling.disk_full()
+                    self._telling.disk_full(error)
                 told = True
             if await pulse.wait(DISK_PAUSE):
-                return None
-
-    async def _commit(self, pulse: Pulse) -> bool:
-        """Write the cursor down if it moved; waits for room on the disk. Returns True if a stop ended that wait."""
-        cursor = self._window.advance()
-        told = False
-        while cursor > self._committed:
-            dead = self._window.dead_up_to(cursor)
-            try:
-                await self._journal.commit(self.name, cursor, dead)
-            except DiskFull:
-                if not told:
-                    self._telling.disk_full()
-                told = True
-            else:
-                self._window.forget_dead(dead)
-                self._committed = cursor
-                self._courier.committed(cursor)
-                break
-            if await pulse.wait(DISK_PAUSE):
-                return True
-        return False
+                raise Stopping

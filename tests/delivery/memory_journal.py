@@ -23,6 +23,7 @@ class MemoryJournal:
         self.commits: list[tuple[str, int]] = []
         self.reads = 0
         self.full = False
+        self.unreadable = False
         self._subscribers: list[asyncio.Event] = []
 
     def release(
@@ -51,6 +52,8 @@ class MemoryJournal:
     async def read(self, after: int, *, max_events: int, max_bytes: int) -> list[StoredEvent]:
         await asyncio.sleep(0)
         self.reads += 1
+        if self.unreadable:
+            raise DiskFull
         found: list[StoredEvent] = []
         size = 0
         first = bisect_right(self.events, after, key=lambda one: one.seq)  # a search, as the real one has an index

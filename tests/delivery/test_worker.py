@@ -346,7 +346,33 @@ async def test_a_full_disk_holds_the_cursor_and_loses_nothing(rig: Rig) -> None:
         rig.journal.full = False
         await rig.until_at(20)
     assert sink.taken == list(range(1, 21))
-    assert [line["event"] for line in lines].count("sink.commit_waits") == 2
+    assert [line["event"] for line in lines].count("sink.journal_waits") == 2
+
+
+async def test_a_disk_that_cannot_be_read_for_a_while_repeats_nothing(rig: Rig) -> None:
+    """What is on its way meanwhile is answered, and noted once the disk is well."""
+    sink = ScriptedSink(lambda batch: 20.0)
+    rig.journal.release(20)
+    rig.start(sink)
+    await rig.until(lambda: sink.running == 1)
+    rig.journal.unreadable = True
+    rig.journal.release(10)
+    await asyncio.sleep(60)
+    rig.journal.unreadable = False
+    await rig.until_at(30)
+    assert sink.taken == list(range(1, 31))
+
+
+async def test_a_stop_ends_the_wait_for_a_disk_that_cannot_be_read(rig: Rig) -> None:
+    """And notes what was delivered."""
+    sink = ScriptedSink(lambda batch: 1.0)
+    rig.journal.release(15)
+    rig.start(sink)
+    await rig.until(lambda: sink.running == 1)
+    rig.journal.unreadable = True
+    await asyncio.sleep(2)
+    await rig.halt()
+    assert rig.journal.cursors["scripted"] == len(sink.taken) > 0
 
 
 async def test_a_stop_ends_the_wait_for_room_on_the_disk(rig: Rig) -> None:

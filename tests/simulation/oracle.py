@@ -11,7 +11,6 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from forwarder.clock import SECOND, format_rfc3339, parse_rfc3339
-from forwarder.errors import DiskFull
 from forwarder.journal.letters import list_dead_letters
 from forwarder.journal.status import SourceStatus, read_status
 from forwarder.simulator.world import RETENTION
@@ -313,8 +312,6 @@ class Judgement:
         """Whether the line tells of a fault of the program, and not of one that the world put into it."""
         if line["event"] == "sink.faulty":
             return not self.answers & {"faulty", "absurd"}
-        if line["event"] == "actor.failed" and isinstance(line.get("exc_info"), DiskFull):
-            return "disk-error" not in self.kinds  # a read that fails runs the actor again
         return line["event"] in {"actor.failed", "actor.returned", "actor.left_behind", "library.message"}
 
     def _at_rest(self) -> Iterator[str]:
@@ -330,8 +327,10 @@ class Judgement:
         allowed = 1.3 * (
             (REST_POLLS + 2) * a_poll + (REST_POLLS * plan.poll_interval / plan.sweep_interval + 2) * a_sweep
         )
-        if plan.end == "empty" or plan.odd:
-            allowed *= 6  # an end that does not say so is read down to six times; odd dates hide where the floor is
+        if plan.end == "empty" or plan.odd or all(map(self._has_expired, stage.chronicle.made.values())):
+            # An end that does not say so, as the top of an emptied log, is read down to six times; odd dates hide where
+            # the floor is.
+            allowed *= 6
         if stage.quiet_requests > allowed:
             yield f"at rest it asked {stage.quiet_requests} times in {REST_POLLS} polls; {allowed:.0f} would do"
         if stage.quiet_steps > 400 * stage.quiet_requests + 60 * stage.quiet_seconds + 2000:
