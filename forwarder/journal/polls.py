@@ -29,11 +29,12 @@ def next_poll(
     floor = source.start if source.head is None else source.head
     sweep = source.head is None  # the first walk reads everything, so it is one
     swept = _last_sweep(source, gaps)
-    deep = None
-    if swept is not None and source.head is not None:
-        deep = min(source.head, swept - lookback)
+    deep = source.head
+    if swept is not None:
+        deep = swept - lookback if source.head is None else min(source.head, swept - lookback)
         # One at a time; but one that cannot go on must not keep the others from looking for late records.
-        if now - swept >= sweep_interval and not any(gap.sweep and gap.based and not gap.stuck for gap in gaps):
+        busy = any(gap.sweep and gap.based and not gap.stuck for gap in gaps)
+        if source.head is not None and now - swept >= sweep_interval and not busy:
             floor, sweep = deep, True
     if floor is not None and source.start is not None:
         floor = max(floor, source.start)
@@ -44,7 +45,7 @@ def next_poll(
         mark=mark,
         sweep=sweep,
         proven_then=_proven(source, gaps),
-        hole_from=source.head if deep is None else deep,
+        hole_from=deep,
     )
 
 

@@ -34,6 +34,7 @@ KNOWN: dict[int, str] = {
     910193: "a source that starts now was to start with an answer that it never got whole",
     800000103: "a world with little time beside its polls was to be as complete as any other",
     500000197: "a journal that could not be read for a moment had what was on its way to a sink sent again",
+    500000341: "what showed late in a log that had been empty, and left it unread, was in no reported hole",
     500000302: "the top of an emptied log was to be read once in each poll",
     70012: "a status that a failing disk cannot give was taken for one",
 }
