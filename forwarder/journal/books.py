@@ -72,8 +72,8 @@ class Books:
         gap = next(gap for gap in source.gaps if gap.id == gap_id)
         others = [other for other in source.gaps if other.id != gap_id]
         known = collecting.known_ids(db, source.id, ledger.asked_for(gap, outcome))
-        if isinstance(outcome, PageRead) and outcome.empty:
-            outcome = replace(outcome, older=collecting.known_below(db, source.id, gap))
+        if isinstance(outcome, PageRead) and (end := ledger.seeming_end(gap, outcome)) is not None:
+            outcome = replace(outcome, older=collecting.known_below(db, source.id, *end))
         changes = ledger.step(source.state, gap, others, outcome, known, start_at)
         collecting.apply(db, source.id, changes, arrival)
         self._enter(db, source.id, changes, arrival)

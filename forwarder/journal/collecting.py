@@ -123,14 +123,17 @@ def nearest_older(db: sqlite3.Connection, source: int, at: int, mark: int) -> Ro
     return None if found is None else Row(*found)
 
 
-def known_below(db: sqlite3.Connection, source: int, gap: Gap) -> int | None:
-    """The time of the nearest known record that is older than the one at the gap's cursor."""
-    (at,) = db.execute(
-        "SELECT max(at) FROM ids WHERE source = ? AND at < "
+def known_below(db: sqlite3.Connection, source: int, id_: str | None, at: int | None, mark: int) -> int | None:
+    """The time of the nearest record that is older than *id_*, of those whose order of first sight is at most *mark*.
+
+    *at* is the time of *id_* where the journal does not know it; without either, every record is older.
+    """
+    (found,) = db.execute(
+        "SELECT max(at) FROM ids WHERE source = ? AND n <= ? AND at < "
         "coalesce((SELECT at FROM ids WHERE source = ? AND id = ?), ?, 9223372036854775807)",
-        (source, source, gap.cursor, gap.cursor_at),
+        (source, mark, source, id_, at),
     ).fetchone()
-    return None if at is None else int(at)
+    return None if found is None else int(found)
 
 
 def apply(

@@ -85,7 +85,7 @@ class PageRead:
     empty: bool = False
     """The answer's ``data`` was empty (a page of records without ids is not)."""
     older: int | None = None
-    """``created-at`` of the nearest record known below the gap's cursor; told where the page is empty."""
+    """``created-at`` of the nearest record known below :func:`~forwarder.journal.ledger.seeming_end`, if any is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,9 @@ RETENTION = 181 * 86400 * SECOND
 """The shortest that "the most recent 6 months" can be: what is older may have left the list."""
 
 
+EVERY_SIGHT = (1 << 63) - 1
+"""A mark that every record was seen before."""
+
 EMPTY_BELIEVED = 5
 """So often must the same place look like the end, read down to anew each time, before an empty page is the end.
 
@@ -80,6 +83,21 @@ def asked_for(gap: Gap, outcome: Outcome) -> list[str]:
     """The ids of which :func:`step` has to know whether they are known: the page's, and the one above it."""
     rows = outcome.rows if isinstance(outcome, PageRead) else ()
     return [*(row.id for row in rows), *([] if gap.cursor is None else [gap.cursor])]
+
+
+def seeming_end(gap: Gap, outcome: Outcome) -> tuple[str | None, int | None, int] | None:
+    """Where the list seems to end, if the answer says that it does: after which record, and the time of that.
+
+    What :func:`step` holds against it is the nearest older record that the journal knows, of those whose order of first
+    sight is at most the third figure.
+    """
+    if not isinstance(outcome, PageRead) or outcome.next is not None:
+        return None
+    if outcome.empty:
+        # What the walk itself has read counts: it had come further before.
+        return gap.cursor, gap.cursor_at, EVERY_SIGHT
+    dated = [row.at for row in outcome.rows if row.at is not None]
+    return None, min(dated, default=gap.cursor_at), gap.mark
 
 
 def step(
@@ -139,13 +157,13 @@ def _walk_on(
 ) -> Changes:
     """Close, merge or go on, after the page was taken; *above* is the time of the deepest record before it."""
     if reached_floor(source, gap, page, known):
-        return _close(source, gap, page.server_time, ended=False)
+        return _close(source, gap, page, ended=False)
     if page.next is None:
         last = page.rows[-1] if page.rows else None
         last_known = last is not None and is_known_tail(source, gap, last.id, last.at, known)
         at_end = replace(gap, cursor_at=list_end(page.rows, above))
         whole_from = complete_above(page.rows, above)
-        return _close(source, at_end, page.server_time, ended=not (gap.based and last_known), whole_from=whole_from)
+        return _close(source, at_end, page, ended=not (gap.based and last_known), whole_from=whole_from)
     for older in sorted(others, key=_by_id, reverse=True):
         if older.id < gap.id and caught_up(older, page):
             # All above the older one's cursor was swept, and below it lies what that one has still to read.
@@ -203,12 +221,13 @@ def _merge(gap: Gap, older: Gap) -> Gap:
     )
 
 
-def _close(source: SourceState, gap: Gap, server_time: int, *, ended: bool, whole_from: int | None = None) -> Changes:
+def _close(source: SourceState, gap: Gap, page: PageRead, *, ended: bool, whole_from: int | None = None) -> Changes:
     """Close *gap*; if the list *ended* above its floor, say what may have left it unread.
 
     *whole_from* is from when on a list that ended was read whole; without it, from the deepest record on.
     """
-    last_at = server_time - RETENTION if gap.cursor_at is None else gap.cursor_at
+    expired = page.server_time - RETENTION
+    last_at = expired if gap.cursor_at is None else gap.cursor_at
     end = last_at if whole_from is None else whole_from
     source = replace(
         source,
@@ -220,8 +239,10 @@ def _close(source: SourceState, gap: Gap, server_time: int, *, ended: bool, whol
         return Changes(source, gap, "closed")
     if not gap.based:
         # The list was empty until then: what was made since may have left it again, unless the retention forbids.
-        last_at = min(last_at, server_time - RETENTION)
-    if last_at <= gap.proven_then:
+        last_at = min(last_at, expired)
+    # All that was known is listed still, and the retention forbids that anything newer has left: it is a young log.
+    young = page.older is None and expired <= gap.proven_then
+    if last_at <= gap.proven_then or young:
         return Changes(source, gap, "closed")
     since = gap.proven_then if gap.hole_from is None else gap.hole_from
     return Changes(source, gap, "closed", holes=[Hole("lost", min(since, last_at), last_at)])
@@ -243,7 +264,7 @@ def _empty(source: SourceState, gap: Gap, page: PageRead, known: Mapping[str, in
     doubts = gap.doubts + 1 if gap.doubt == at else 1
     if doubts >= _believed(gap, page):
         last_known = gap.cursor is not None and is_known_tail(source, gap, gap.cursor, gap.cursor_at, known)
-        return _close(source, gap, page.server_time, ended=not (gap.based and last_known))
+        return _close(source, gap, page, ended=not (gap.based and last_known))
     return Changes(source, replace(_go_back(gap), doubt=at, doubts=doubts))
 
 

@@ -169,7 +169,19 @@ def test_a_list_that_ends_below_a_known_record_with_a_date_in_the_future_has_los
     gap = replace(walk(replace(GAP, based=True, mark=9, proven_then=900), 1), cursor_at=9_000, doubt="ual_0", doubts=4)
     empty = PageRead((), None, 1000, 990, empty=True)
     assert step(state, gap, [], empty, {"ual_0": 5}, BEGINNING).holes == ()
-    assert len(step(state, gap, [], empty, {"ual_0": 10}, BEGINNING).holes) == 1
+    contradicted = replace(gap, doubts=19)
+    assert len(step(state, contradicted, [], replace(empty, older=5), {"ual_0": 10}, BEGINNING).holes) == 1
+
+
+def test_a_young_log_that_is_all_newer_than_the_last_walk_has_lost_nothing() -> None:
+    """Unless a record is known that is listed no more, or what was made since may have left the list already."""
+    source = SourceState(start=0, head=1000, proven=999, swept=999, complete_from=1000)
+    gap = replace(GAP, id=2, floor=939, based=True, mark=1, proven_then=999, hole_from=939)
+    end = PageRead([Row("ual_1", 1000), Row("ual_0", 1000)], None, 1101, 1100)
+    assert step(source, gap, [], end, {"ual_1": 1}, 0).holes == []
+    assert step(source, gap, [], replace(end, older=500), {"ual_1": 1}, 0).holes == [Hole("lost", 939, 1000)]
+    later = replace(end, server_time=1000 + RETENTION)
+    assert step(source, gap, [], later, {"ual_1": 1}, 0).holes == [Hole("lost", 939, 1000)]
 
 
 def test_a_young_log_that_ends_with_what_is_older_than_the_start_has_lost_nothing() -> None:

@@ -7,7 +7,7 @@ itself: it knows which records were visible and for how long.
 
 from bisect import bisect_left, insort
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from forwarder.clock import BEGINNING
@@ -126,6 +126,7 @@ class Store:
     source: SourceState = field(default_factory=SourceState)
     gaps: dict[int, Gap] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict)
     holes: list[Hole] = field(default_factory=list)
     next_gap: int = 1
     requests: int = 0
@@ -160,10 +161,13 @@ class Store:
         rows = outcome.rows if isinstance(outcome, PageRead) else ()
         known = {id_: self.ids[id_] for id_ in ledger.asked_for(gap, outcome) if id_ in self.ids}
         others = [other for other in self.gaps.values() if other.id != gap.id]
+        if isinstance(outcome, PageRead) and (end := ledger.seeming_end(gap, outcome)) is not None:
+            outcome = replace(outcome, older=self._known_below(*end))
         changes = ledger.step(self.source, gap, others, outcome, known, start_at)
         for fresh in changes.fresh:
             assert rows[fresh.index].id not in self.ids, "an id enters once"
             self.ids[rows[fresh.index].id] = len(self.ids) + 1
+            self.times[rows[fresh.index].id] = fresh.at
         self.source = changes.source
         self.holes.extend(changes.holes)
         if changes.state == "open":
@@ -175,6 +179,12 @@ class Store:
         if isinstance(outcome, PageRead) and self.source.head is not None:
             assert self.source.head <= outcome.server_time, "the head is never ahead of Persona's clock"
         return changes
+
+
+    def _known_below(self, id_: str | None, at: int | None, mark: int) -> int | None:
+        below = self.times.get(id_ or "", at)
+        known = (time for other, time in self.times.items() if self.ids[other] <= mark)
+        return max((time for time in known if below is None or time < below), default=None)
 
 
 def run(

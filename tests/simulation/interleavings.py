@@ -99,6 +99,8 @@ def in_one_transaction(state: State, gap: Gap, outcome: Outcome, start: int) -> 
     """What the journal does with an answer: ids and gap change together."""
     known = {f"r{record}": n for n, record in enumerate(state.sights, start=1)}
     others = [other for other in state.gaps if other.id != gap.id]
+    if isinstance(outcome, PageRead) and (end := ledger.seeming_end(gap, outcome)) is not None:
+        outcome = replace(outcome, older=_known_below(state, *end))
     changes = ledger.step(state.source, gap, others, outcome, known, start)
     rows = outcome.rows if isinstance(outcome, PageRead) else ()
     fresh = tuple(int(rows[new.index].id[1:]) for new in changes.fresh)
@@ -114,6 +116,12 @@ def in_one_transaction(state: State, gap: Gap, outcome: Outcome, start: int) -> 
     yield state._replace(
         source=changes.source, gaps=_numbered(tuple(gaps[id_] for id_ in sorted(gaps))), sights=state.sights + fresh
     )
+
+
+def _known_below(state: State, id_: str | None, at: int | None, mark: int) -> int | None:
+    below = at if id_ is None else state.made[int(id_[1:])]
+    known = (state.made[record] for record in state.sights[:mark])
+    return max((made for made in known if below is None or made < below), default=None)
 
 
 def _transitions(state: State, bounds: Bounds, carry_out: Callable[..., Iterator[State]]) -> Iterator[State]:

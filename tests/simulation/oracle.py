@@ -212,11 +212,12 @@ class Judgement:
                 yield f"an unreadable stretch is reported, {hole.since} to {hole.until}, and all could be read"
 
     def _is_before_the_log(self, since: str | None) -> bool:
-        """Whether nothing had been made by then: the beginning of a young log may be taken for a loss.
+        """Whether nothing had been made by then: the beginning of a young log may be taken for a loss, if dates are wrong.
 
         Named as not claimed in ``docs/correctness.md``; what a hole covers has to arrive all the same.
         """
-        return all(self._at(made) >= (since or "") for made in self.chronicle.made.values())
+        disordered = self.stage.plan.odd or self.kinds & {"back-dated", "their-clock"}
+        return bool(disordered) and all(self._at(made) >= (since or "") for made in self.chronicle.made.values())
 
     def _claims_true(self) -> Iterator[str]:
         if self.kinds & {"our-clock", "their-clock"} or self.answers & (UNREADABLE | {"nameless"}):

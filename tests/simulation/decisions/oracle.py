@@ -234,10 +234,17 @@ class Oracle:
     def _check_holes(self, holes: Sequence[Hole]) -> None:
         for hole in holes:
             self.counts[f"hole: {hole.kind}"] += 1
-            # Not claimed: a young log may still report one that is none. Counted, so that it is seen to be rare.
-            self.counts["hole that is none"] += hole.kind == "lost" and self.plan.dims.retention > LONGEST
+            if hole.kind == "lost" and self.plan.dims.retention > LONGEST:
+                self.counts["hole that is none"] += 1
+                if self._dates_in_order():
+                    raise Violation(f"{hole} is reported, and nothing leaves the list")
             if hole.kind == "unreadable" and not any(made.unreadable_until for made in self.plan.records):
                 raise Violation(f"{hole} is reported, and everything could be read")
+
+    def _dates_in_order(self) -> bool:
+        """Whether the list is in the order of its dates; else, what is dated below its end may be listed above it."""
+        dates = [made.at for made in self.plan.records]
+        return None not in dates and dates == sorted(date for date in dates if date is not None)
 
     def _check_order(self) -> None:
         """What one walk found before anything of it was released is released in chronological order."""

@@ -124,8 +124,8 @@ class Store:
         order = tables.order
         gap = tables.gaps[gap_id]
         known = {id_: order[id_] for id_ in ledger.asked_for(gap, outcome) if id_ in order}
-        if isinstance(outcome, PageRead) and outcome.empty:
-            outcome = replace(outcome, older=self._known_below(gap))
+        if isinstance(outcome, PageRead) and (end := ledger.seeming_end(gap, outcome)) is not None:
+            outcome = replace(outcome, older=self._known_below(*end))
         others = [other for other in tables.gaps.values() if other is not gap]
         changes = ledger.step(tables.source, gap, others, outcome, known, start_at)
         tables.source = changes.source
@@ -216,10 +216,11 @@ class Store:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _known_below(self, gap: Gap) -> int | None:
-        times = self.tables.times
-        at = times[gap.cursor][0] if gap.cursor in times else gap.cursor_at
-        return max((time for time, _ in times.values() if at is None or time < at), default=None)
+    def _known_below(self, id_: str | None, at: int | None, mark: int) -> int | None:
+        times, order = self.tables.times, self.tables.order
+        below = times[id_][0] if id_ in times else at
+        known = (time for other, (time, _) in times.items() if order[other] <= mark and (below is None or time < below))
+        return max(known, default=None)
 
     def _enter(self, changes: Changes, rows: Sequence[Row], collected: int, seen: int) -> None:
         tables, gap = self.tables, changes.gap.id
