@@ -212,7 +212,7 @@ class Judgement:
                 yield f"an unreadable stretch is reported, {hole.since} to {hole.until}, and all could be read"
 
     def _is_before_the_log(self, since: str | None) -> bool:
-        """Whether nothing had been made by then: the beginning of a young log may be taken for a loss, if dates are wrong.
+        """Whether nothing had been made by then: a young log may be taken for a loss, if dates are wrong.
 
         Named as not claimed in ``docs/correctness.md``; what a hole covers has to arrive all the same.
         """
