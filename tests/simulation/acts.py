@@ -154,6 +154,9 @@ def _stop_twice(stage: "Stage", one: Happening) -> None:
 
 def _hinder(stage: "Stage", one: Happening) -> None:
     trouble, end = one.what
+    if end == "alive":
+        stage.storage.lay(trouble, one.lasts)
+        return
     _end(stage, end)
     stage.storage.when_ended(lambda: stage.storage.lay(trouble, one.lasts))
 

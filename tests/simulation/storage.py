@@ -104,7 +104,7 @@ class Storage:
     def began(self, life: int) -> None:
         """A life begins."""
         if self._trouble:
-            self.hindered.append(Hindered(life, self._stage.loop.time(), TROUBLES[self._trouble][0]))
+            self.hindered.append(Hindered(life, self._stage.loop.time(), _promised(self._trouble)[0]))
 
     def calm(self) -> None:
         """Put right what is wrong, and let nothing more come."""
@@ -145,6 +145,41 @@ class Storage:
         content = self._whole()
         kept = len(content) // _PAGE * 2 // 3 * _PAGE
         return self._put_in_place(content[:kept] + bytes(len(content) - kept)) if content else None
+
+    def _rot_beneath(self) -> Callable[[], None]:
+        """The same beneath a daemon that runs: it ends, once it comes to what is not there any more."""
+        began, aside = self._stage.loop.time(), self._files()
+        self.hindered.append(Hindered(self._stage.life.number, began, TROUBLES["rotten"][0]))
+        with self._path.open("r+b") as file:
+            file.seek(_PAGE)
+            file.write(bytes(len(aside[""]) - _PAGE))
+
+        def put_back() -> None:
+            if not self._stage.life.ended.is_set():
+                self.complaints.append("the journal was rotten, and it went on")
+            self._put(aside)
+            self.restored.append(Restored(len(self._stage.lives), began, self._stage.loop.time()))
+
+        return put_back
+
+    def _check_slowly(self) -> None:
+        """In the middle of the next start's look over the file our clock is put forward by an hour."""
+        left = len(self._whole()) // _PAGE // 2
+
+        def step() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                self._stage.clock.offset += 3600.0
+                self._stage.chronicle.note("journal", "the clock was put forward while it was read")
+
+        self._stage.disk.on_read = step
+        self._stage.disk.fail("read", 1, after=1 << 30)
+
+    def _wear_out(self) -> Callable[[], None]:
+        """The disk fails once the next start has read all of the file."""
+        self._stage.disk.fail("read", 1 << 30, after=len(self._whole()) // _PAGE + 20)
+        return lambda: self._stage.disk.fail("read", 0)
 
     def _flip_bits(self) -> None:
         """The oldest event that somebody has still to get cannot be read any more; nobody mends that."""
@@ -227,7 +262,7 @@ class Storage:
         except Exception as error:  # noqa: BLE001 # the process's last resort, as in forwarder.cli
             self.complaints.append(f"status ended with 70: {error!r}")
         stage.chronicle.note("command", f"status {status}")
-        allowed = TROUBLES[self._trouble][1] if self._trouble else {0}
+        allowed = _promised(self._trouble)[1] if self._trouble else {0}
         if not stage.chronicle.has_told("daemon.started"):
             allowed = allowed | {UNAVAILABLE}  # it is not made yet, or half made
         if status not in allowed and not self._disk_is_troubled():
@@ -252,7 +287,7 @@ class Storage:
 
     def _put_in_place(self, content: bytes) -> Callable[[], None]:
         """Let *content* stand where the journal was, to be left as it is, until the journal comes back."""
-        aside = {suffix: file.read_bytes() for suffix in _SUFFIXES if (file := self._file(suffix)).exists()}
+        aside = self._files()
         self._put({"": content})
 
         def put_back() -> None:
@@ -266,6 +301,9 @@ class Storage:
         self._file("-shm").unlink(missing_ok=True)
         for suffix in _SUFFIXES:
             self._stage.disk.exchange(self._file(suffix), files.get(suffix))
+
+    def _files(self) -> dict[str, bytes]:
+        return {suffix: file.read_bytes() for suffix in _SUFFIXES if (file := self._file(suffix)).exists()}
 
     def _file(self, suffix: str) -> Path:
         return Path(f"{self._path}{suffix}")
@@ -292,11 +330,19 @@ class Storage:
         return found, file.read_bytes()
 
 
+def _promised(trouble: str) -> tuple[frozenset[int], frozenset[int]]:
+    like = {"rotten-beneath": "rotten", "worn-out": "bad-sector"}
+    return TROUBLES[like.get(trouble, trouble)]
+
+
 _LAYERS: Mapping[str, Callable[[Storage], Callable[[], None] | None]] = {
     "locked": Storage._lock,
     "garbled": Storage._garble,
     "rotten": Storage._rot,
+    "rotten-beneath": Storage._rot_beneath,
     "flipped": Storage._flip_bits,
+    "checked-slowly": Storage._check_slowly,
+    "worn-out": Storage._wear_out,
     "foreign": Storage._belong_to_another_program,
     "newer": Storage._come_from_the_future,
     "unmounted": Storage._unmount,

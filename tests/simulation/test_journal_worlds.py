@@ -9,6 +9,8 @@ from tests.simulation.plan import MISTAKES, Happening, Kind, Plan, SinkPlan, dra
 from tests.simulation.playing import Verdict, play_apart
 from tests.simulation.storage import TROUBLES
 
+SINK = SinkPlan("one", "json", 1, 10, 0.0, points_out=True, remembers=False, latency=0.01)
+
 
 def at(moment: float, kind: Kind, what: Any = None, lasts: float = 0.0) -> Happening:
     """Short for a happening."""
@@ -17,7 +19,6 @@ def at(moment: float, kind: Kind, what: Any = None, lasts: float = 0.0) -> Happe
 
 def world(*happenings: Happening, duration: float = 60.0, **changes: Any) -> Plan:
     """A quiet world of two sinks, with what is to happen in it."""
-    one = SinkPlan("one", "json", 1, 10, 0.0, points_out=True, remembers=False, latency=0.01)
     quiet = replace(
         draw(0),
         history=20,
@@ -40,7 +41,7 @@ def world(*happenings: Happening, duration: float = 60.0, **changes: Any) -> Pla
         latency=0.02,
         skew=0.0,
         employees=9,
-        sinks=(one, replace(one, name="two", remembers=True, latency=0.5)),
+        sinks=(SINK, replace(SINK, name="two", remembers=True, latency=0.5)),
         happenings=(),
         grace=25.0,
     )
@@ -94,3 +95,75 @@ def test_an_event_that_was_spoilt_on_the_disk_becomes_a_dead_letter_and_its_neig
         )
     )
     assert verdict.told["sink.dead_lettered"] == 1
+
+
+def test_a_journal_that_rots_beneath_a_daemon_ends_it_and_is_put_back() -> None:
+    """The transaction that came to it is undone, the status is 74, and what was lost is collected again."""
+    rot = (at(20.0, "restart", ("nothing", ""), 0.1), at(25.5, "journal", ("rotten-beneath", "alive"), 20.0))
+    verdict = kept(
+        world(
+            *rot, at(25.6, "append", 30), at(30.0, "command"), duration=80.0, history=2500, page_size=100, sinks=(SINK,)
+        )
+    )
+    assert verdict.ends[:3] == [0, 74, 74]
+
+
+def large(*happenings: Happening) -> Plan:
+    """A world whose journal is larger than what SQLite keeps in memory, for one sink is away at first."""
+    return world(
+        at(1.0, "sink", ("one", "down"), 60.0),
+        *happenings,
+        duration=90.0,
+        history=3000,
+        page_size=100,
+    )
+
+
+def test_a_disk_that_fails_after_the_look_over_a_large_journal_ends_the_start() -> None:
+    verdict = kept(large(at(50.0, "journal", ("worn-out", "stop"), 15.0), at(50.0, "our-clock", 1.0)))
+    assert set(verdict.ends) == {0, 73}
+
+
+def test_a_look_over_a_large_journal_is_cut_short_by_a_clock_that_is_put_forward() -> None:
+    """The start goes on: what the look did not reach is found when it is read."""
+    verdict = kept(large(at(50.0, "journal", ("checked-slowly", "stop")), at(50.0, "our-clock", 1.0)))
+    assert verdict.ends == [0, 0]
+
+
+def test_a_place_that_was_not_seen_at_first_is_taken_for_all_that_waits() -> None:
+    """A journal from a backup, and a destination that tells only the second time how far it is."""
+    verdict = kept(
+        world(
+            at(10.0, "sink", ("two", "down"), 14.0),
+            at(11.0, "append", 60),
+            at(20.0, "backup"),
+            at(45.0, "restore", "stop"),
+            at(45.0, "sink", ("two", "stale"), 20.0),
+            at(47.0, "command"),
+        )
+    )
+    assert verdict.told["sink.ahead_of_journal"] >= 1
+
+
+def test_a_stop_while_a_place_cannot_be_written_down_repeats_nothing() -> None:
+    """The destination knows what it has: sent without an answer, on a disk that was full before the next opening."""
+    kept(
+        world(
+            at(20.0, "append", 5),
+            at(20.1, "sink", ("two", "taken-then-reset"), 5.0),
+            at(21.0, "disk-full", 1, 20.0),
+            at(30.0, "restart", ("nothing", ""), 0.1),
+        )
+    )
+
+
+def test_a_stop_right_after_a_start_that_cannot_write_down_what_was_taken_before_repeats_nothing() -> None:
+    kept(
+        world(
+            at(20.0, "append", 5),
+            at(20.5, "sink", ("two", "taken-then-hang"), 3.3),
+            at(23.9, "crash", (1, "process"), 0.1),
+            at(24.35, "disk-full", 1, 20.0),
+            at(27.0, "restart", ("nothing", ""), 0.1),
+        )
+    )

@@ -184,6 +184,8 @@ class Disk(Faults):
 
     def may_read(self, file: OpenFile) -> int:
         """Shadows may read what they have."""
+        if self.on_read is not None:
+            self.on_read()
         return self._fault("read")
 
     def write(self, file: OpenFile, data: bytes, offset: int) -> int:

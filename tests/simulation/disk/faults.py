@@ -34,6 +34,8 @@ class Faults:
         """No file can grow, whatever else shrinks: somebody else fills what becomes free."""
         self.read_only = False
         """Files belong to somebody else, who lets us read them."""
+        self.on_read: Callable[[], None] | None = None
+        """Called at each read, while reads are watched."""
         self.on_sleep: Callable[[int], None] | None = None
         """Told the microseconds that SQLite waits for a lock: a simulated clock may go on meanwhile."""
         self._capacity: int | None = None
