@@ -168,7 +168,8 @@ class Judgement:
         # What was taken beyond an event that is still open is known in memory alone. A batch that is halved, in search
         # of the event that it is refused for, leaves so many halves.
         halves = 0 if destination.plan.points_out else destination.plan.batch.bit_length()
-        later = sum(one.accepted > 0 and one.number > before.attempt.number for one in destination.of(life.number))
+        between = range(before.attempt.number + 1, after.attempt.number)
+        later = sum(one.accepted > 0 and one.number in between for one in destination.of(life.number))
         in_flight = later <= 2 * destination.plan.in_flight + halves
         return in_flight and (life.crashed or bool(self.kinds & DISK_TROUBLES))
 

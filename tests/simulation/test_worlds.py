@@ -33,6 +33,7 @@ KNOWN: dict[int, str] = {
     7770063: "an answer that a reset had overtaken counted as heard",
     910193: "a source that starts now was to start with an answer that it never got whole",
     800000103: "a world with little time beside its polls was to be as complete as any other",
+    31000134: "what was sent after a worker was run anew counted as in flight before that",
     5044: "a start on a disk with next to no room never collected again",
     5167: "a journal of another user ended a start with status 70",
     5021: "a command beside a disk that cannot be read ended with status 70",
