@@ -92,7 +92,7 @@ class Collector:
     async def run(self, pulse: Pulse) -> None:
         """Collect until the stop signal."""
         try:
-            self.source = await self._journal.source(self.name)
+            self.source = await self._entered(pulse)
             self._telling.state(self.source)
             while not pulse.stopping:
                 seconds = await self._turn(self.source, pulse)
@@ -101,6 +101,20 @@ class Collector:
             await self._rest(pulse, 0.0)
         finally:
             await self._api.close()
+
+    async def _entered(self, pulse: Pulse) -> SourceRecord:
+        """The source as the journal has it; on a full disk, once there is room for it.
+
+        :raises Stopping: the stop came before that
+        """
+        while True:
+            try:
+                await self._tend()
+                return await self._journal.source(self.name)
+            except DiskFull as error:
+                self._pause_for_room(error)
+            if await pulse.wait(PAUSED_SECONDS):
+                raise Stopping
 
     async def _turn(self, source: SourceRecord, pulse: Pulse) -> float:
         """Do what is due; returns how many seconds there is nothing to do.
@@ -125,7 +139,7 @@ class Collector:
             self._budget.spend(now)
             return await self._request(source, gap, pulse)
         except DiskFull as error:
-            self._pause(f"the journal's disk is full; make room or enlarge the volume ({error})")
+            self._pause_for_room(error)
             return PAUSED_SECONDS
 
     async def _request(self, source: SourceRecord, gap: Gap, pulse: Pulse) -> float:
@@ -269,6 +283,9 @@ class Collector:
             self.health.paused, self.health.reason = False, None
             self._telling.resumed()
         return self.health.paused
+
+    def _pause_for_room(self, error: DiskFull) -> None:
+        self._pause(f"the journal's disk is full; make room or enlarge the volume ({error})")
 
     def _pause(self, reason: str) -> None:
         if not self.health.paused:

@@ -4,7 +4,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from random import Random
 from urllib.parse import quote
@@ -64,6 +64,19 @@ def translated(path: Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """As :func:`translated`, for a command that only reads and goes on with nothing else.
+
+    :raises JournalUnavailable: its disk fails, too
+    """
+    try:
+        with translated(path):
+            yield
+    except DiskFull as error:
+        raise JournalUnavailable(f"the journal cannot be read, its disk is full or fails: {error}") from error
+
+
 def lock(path: Path) -> int:
     """Take the journal's lock for life; returns the descriptor that holds it.
 
@@ -109,7 +122,8 @@ def connect(
             _examine(path, clock)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=factory)
         try:
-            path.chmod(0o600)
+            with suppress(PermissionError):  # another user's, on a volume that we share: SQLite knows what we may
+                path.chmod(0o600)
             for setting in _SETTINGS:
                 connection.execute(f"PRAGMA {setting}")
             if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
@@ -123,11 +137,11 @@ def connect(
 def connect_read_only(path: Path) -> sqlite3.Connection:
     """Open an existing journal for reading, beside a running daemon or without one.
 
-    :raises JournalUnavailable: there is none at *path*
+    :raises JournalUnavailable: there is none at *path*, or its disk fails
     """
     if not path.exists():
         raise _missing(path)
-    with translated(path):
+    with reading(path):
         connection = sqlite3.connect(_uri(path, "mode=ro"), uri=True, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA busy_timeout = 5000")

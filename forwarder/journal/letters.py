@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forwarder.journal.delivering import DeadLetter
-from forwarder.journal.file import connect_read_only, translated
+from forwarder.journal.file import connect_read_only, reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,6 @@ def find_dead_letters(path: Path, event_id: str) -> list[FiledLetter]:
 
 def _select(path: Path, condition: str, *values: object) -> Iterator[FiledLetter]:
     columns = "sink, seq, source, id, reason, at, body, user"
-    with closing(connect_read_only(path)) as db, translated(path):
+    with closing(connect_read_only(path)) as db, reading(path):
         for sink, *rest in db.execute(f"SELECT {columns} FROM dead_letter {condition}", values):  # noqa: S608 # literals of this module
             yield FiledLetter(sink, DeadLetter(*rest))

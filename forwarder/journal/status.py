@@ -8,7 +8,7 @@ from typing import Any
 
 from forwarder.clock import BEGINNING, format_rfc3339
 from forwarder.journal import collecting, delivering
-from forwarder.journal.file import connect_read_only, sizes_on_disk, translated
+from forwarder.journal.file import connect_read_only, reading, sizes_on_disk
 from forwarder.journal.polls import complete_until
 
 
@@ -71,9 +71,9 @@ def read_status(path: Path, *, now: int, backlog_bytes: int | None = None) -> St
     *backlog_bytes* is what a running daemon knows already; without it every event's size is read, a second or two for
     a million of them.
 
-    :raises JournalUnavailable: there is none
+    :raises JournalUnavailable: there is none, or its disk fails
     """
-    with closing(connect_read_only(path)) as db, translated(path):
+    with closing(connect_read_only(path)) as db, reading(path):
         db.execute("BEGIN")  # one snapshot
         journal_id, closed = db.execute("SELECT journal_id, closed FROM meta").fetchone()
         if backlog_bytes is None:

@@ -180,7 +180,6 @@ class Store:
             assert self.source.head <= outcome.server_time, "the head is never ahead of Persona's clock"
         return changes
 
-
     def _known_below(self, id_: str | None, at: int | None, mark: int) -> int | None:
         below = self.times.get(id_ or "", at)
         known = (time for other, time in self.times.items() if self.ids[other] <= mark)

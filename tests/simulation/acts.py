@@ -37,6 +37,7 @@ def calm(stage: "Stage") -> None:
     stage.network.weather.clear()
     stage.persona.api_keys.add(stage.key)
     stage.disk.full = False
+    stage.disk.room = None
     stage.disk.die_at(None)
     stage.disk.busy()
     for operation in FAILING:
@@ -44,6 +45,7 @@ def calm(stage: "Stage") -> None:
     for destination in stage.destinations.values():
         destination.suffer("")
     stage.life.process.die_at = None
+    stage.storage.calm()
 
 
 # Persona
@@ -122,6 +124,11 @@ def _fill_disk(stage: "Stage", one: Happening) -> None:
     stage.loop.call_later(one.lasts, setattr, stage.disk, "full", False)  # noqa: FBT003 # setattr takes any value
 
 
+def _tighten_disk(stage: "Stage", one: Happening) -> None:
+    stage.disk.room = one.what
+    stage.loop.call_later(one.lasts, setattr, stage.disk, "room", None)
+
+
 def _break_disk(stage: "Stage", one: Happening) -> None:
     stage.disk.fail(FAILING[one.what % len(FAILING)], one.what)
 
@@ -137,6 +144,35 @@ def _restart(stage: "Stage", one: Happening) -> None:
     stage.restart_after = one.lasts
     _change(stage, *one.what)
     stage.life.stop()
+
+
+def _stop_twice(stage: "Stage", one: Happening) -> None:
+    stage.restart_after = one.lasts
+    stage.life.stop()
+    stage.life.stop()
+
+
+def _hinder(stage: "Stage", one: Happening) -> None:
+    trouble, end = one.what
+    if end == "alive":
+        stage.storage.lay(trouble, one.lasts)
+        return
+    _end(stage, end)
+    stage.storage.when_ended(lambda: stage.storage.lay(trouble, one.lasts))
+
+
+def _restore(stage: "Stage", one: Happening) -> None:
+    _end(stage, one.what)
+    stage.storage.when_ended(stage.storage.restore)
+
+
+def _end(stage: "Stage", how: str) -> None:
+    """Ask the daemon to stop, or let it die, *how* being how the world's crashes are called."""
+    if how == "stop":
+        stage.life.stop()
+    else:
+        stage.crash_kind = "power" if how == "power" else "process"
+        stage.life.process.kill()
 
 
 def _stay_away(stage: "Stage", one: Happening) -> None:
@@ -194,4 +230,10 @@ _ACTS: Mapping[Kind, Callable[["Stage", Happening], None]] = {
     "restart": _restart,
     "long-outage": _stay_away,
     "look": _look,
+    "journal": _hinder,
+    "backup": lambda stage, _: stage.storage.back_up(),
+    "restore": _restore,
+    "command": lambda stage, _: stage.storage.ask(),
+    "disk-tight": _tighten_disk,
+    "stop-twice": _stop_twice,
 }

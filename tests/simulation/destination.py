@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from zlib import crc32
 
 import orjson
@@ -33,6 +33,7 @@ class Receipt:
     at: float
     id: str
     body: bytes
+    seq: int = 0
 
     @cached_property
     def content(self) -> dict[str, Any]:
@@ -51,6 +52,8 @@ class Destination:
     attempts: list[Attempt] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     position: int | None = None
+    had: set[str] = field(default_factory=set)
+    """What it took and the journal has forgotten: it is left out when it comes again."""
 
     def of(self, life: int) -> list[Attempt]:
         """What that life has sent."""
@@ -60,6 +63,11 @@ class Destination:
         """Go wrong as *trouble* says from now on; with an empty one, be well again."""
         self.trouble = trouble
 
+    def remember(self, known: int) -> None:
+        """Whatever came after number *known* may come again, under another."""
+        if self.plan.remembers:
+            self.had |= {receipt.id for receipt in self.receipts if receipt.seq > known}
+
     def refuses(self, record_id: str) -> bool:
         """Whether it will never take this event."""
         return crc32(f"{self.plan.name}/{record_id}".encode()) < self.plan.poison * 2**32
@@ -68,7 +76,9 @@ class Destination:
         """Have these for good."""
         now = asyncio.get_running_loop().time()
         for place, item in enumerate(batch):
-            self.receipts.append(Receipt(attempt, place, now, str(item.event.id), item.body))
+            id_ = str(item.event.id)
+            if id_ not in self.had:
+                self.receipts.append(Receipt(attempt, place, now, id_, item.body, item.seq))
         if self.plan.remembers and batch:
             self.position = batch[-1].seq
 
@@ -107,7 +117,7 @@ class Destination:
                 raise Retryable("busy half-way", accepted=len(some), kind="busy")
             case "misconfigured":
                 raise Misconfigured("the token is wrong")
-            case "faulty" | "absurd":
+            case "faulty" | "absurd" | "senseless" | "caught up":
                 raise self._fault(len(batch))
             case "slow":
                 await asyncio.sleep(10.0)
@@ -115,6 +125,10 @@ class Destination:
 
     def _fault(self, size: int) -> BaseException:
         """A fault of the sink's own; one that is *absurd* raises what no sink may, each in its turn."""
+        if self.trouble == "senseless":
+            return Refused("one of these", at=cast("int", "the first"))
+        if self.trouble == "caught up":
+            return Retryable("another has sent since this was opened", kind="position")
         faults = (
             ValueError("a fault of the sink's own"),
             Retryable("more than there is", accepted=size + 1),
@@ -188,13 +202,24 @@ class WorldSink(Sink[WorldSettings]):
             case "absurd" if len(destination.attempts) % 3 == 0:
                 destination.attempts.append(Attempt(destination.life, len(destination.attempts)))
                 raise Refused("an opening has no event to refuse")
+            case "stale" if destination.position is not None:
+                destination.trouble = "caught up"  # what it was sent before is on its way, and not seen yet
+                return None
+            case "caught up":
+                destination.trouble = ""
         return destination.position
+
+    async def rolled_back(self, known: int) -> None:
+        """Let it look up what it has beyond *known*."""
+        self._destination.remember(known)
 
     async def send(self, batch: Sequence[Item]) -> None:
         """Hand *batch* over."""
         await self._destination.receive(batch)
 
     async def close(self) -> None:
-        """Nothing is held; an absurd one cannot be closed."""
+        """Nothing is held; an absurd one cannot be closed, and a senseless one fails at that."""
         if self._destination.trouble == "absurd":
             raise Retryable("not now")
+        if self._destination.trouble == "senseless":
+            raise ValueError("nothing to close")

@@ -56,6 +56,8 @@ class Life:
     exit_status: int | None = None
     reason: str = ""
     asked_to_stop: bool = False
+    asked_at: float = 0.0
+    ended_at: float = 0.0
 
     @property
     def crashed(self) -> bool:
@@ -65,6 +67,8 @@ class Life:
     def stop(self) -> None:
         """Ask it to stop, as SIGTERM does."""
         if self.daemon is not None and not self.crashed:
+            if not self.asked_to_stop:
+                self.asked_at = asyncio.get_running_loop().time()
             self.asked_to_stop = True
             self.process.context().run(self.daemon.stop)
 
@@ -101,6 +105,7 @@ async def _main(life: Life, clock: OurClock, random: Random) -> None:
         life.exit_status = 0
     if life.daemon is not None and life.daemon.left_behind:
         life.reason = f"left behind: {', '.join(life.daemon.left_behind)}"
+    life.ended_at = asyncio.get_running_loop().time()
     life.ended.set()
 
 
@@ -130,6 +135,7 @@ def variables(
         "FORWARDER_STATE_PATH": str(journal),
         "FORWARDER_STATE_MAX_BYTES": str(plan.max_bytes),
         "FORWARDER_HTTP_PORT": str(admin[1]),
+        "FORWARDER_SHUTDOWN_GRACE": f"{plan.grace}s",
         "FORWARDER_REDACT": REDACTED,
         "FORWARDER_SINKS": ",".join(f"{sink.name}={sink.kind}" for sink in sinks),
     }
@@ -142,6 +148,8 @@ def variables(
         }
         if sink.kind == "splunk_hec":
             found |= {f"{prefix}_URL": f"http://{splunk[0]}:{splunk[1]}", f"{prefix}_TOKEN": TOKEN}
+        if sink.batch_bytes:
+            found[f"{prefix}_BATCH_MAX_BYTES"] = str(sink.batch_bytes)
         if sink.exclude:
             found[f"{prefix}_EXCLUDE"] = sink.exclude
     return found

@@ -14,13 +14,14 @@ from forwarder.clock import SECOND, format_rfc3339, parse_rfc3339
 from forwarder.journal.letters import list_dead_letters
 from forwarder.journal.status import SourceStatus, read_status
 from forwarder.simulator.world import RETENTION
+from tests.simulation import hardship_checks as hardships
 from tests.simulation.chronicle import Made
 from tests.simulation.destination import Destination, Receipt
 from tests.simulation.life import Life
 from tests.simulation.splunk import Splunk
 from tests.simulation.stage import PERSONA, REST_POLLS, Stage
+from tests.simulation.storage import DISK_TROUBLES
 
-DISK_TROUBLES = {"disk-full", "disk-error", "disk-busy"}
 UNREADABLE = {"garbage", "too-large", "nested", "no-links", "no-list", "astray"}
 BREAKS = {"reset", "cut", "stall", "too-large"}
 
@@ -69,6 +70,7 @@ class Judgement:
         yield from self._throttling_obeyed()
         yield from self._ends_as_promised()
         yield from self._at_rest()
+        yield from hardships.violations(self.stage)
         if self.stage.disk.seen:
             yield "what was to be redacted was on the disk"
         if self.stage.disk.open_files():
@@ -81,7 +83,10 @@ class Judgement:
         missing = {
             id_: made
             for id_, made in self.chronicle.made.items()
-            if id_ not in has and self._is_due(name, id_, made) and not self._is_reported(made)
+            if id_ not in has
+            and self._is_due(name, id_, made)
+            and not self._is_reported(made)
+            and not (destination.refuses(id_) and hardships.refusals_forgotten(self.stage, destination))
         }
         # What was shown without its id is refused, loudly and counted.
         told = (line for _, _, line in self.chronicle.lines if line["event"] == "source.record_without_id")
@@ -154,13 +159,16 @@ class Judgement:
     def _may_repeat(self, destination: Destination, before: Receipt, after: Receipt) -> bool:
         if before.place >= before.attempt.accepted:
             return True  # its sender was told nothing, or that it is not in
+        if hardships.lost_sight_of(self.stage, before, after):
+            return True
         life = self.stage.lives[before.attempt.life]
         if after.attempt.life == life.number and "disk-error" not in self.kinds:  # which runs a worker anew
             return False
         # What was taken beyond an event that is still open is known in memory alone. A batch that is halved, in search
         # of the event that it is refused for, leaves so many halves.
         halves = 0 if destination.plan.points_out else destination.plan.batch.bit_length()
-        later = sum(one.accepted > 0 and one.number > before.attempt.number for one in destination.of(life.number))
+        between = range(before.attempt.number + 1, after.attempt.number)
+        later = sum(one.accepted > 0 and one.number in between for one in destination.of(life.number))
         in_flight = later <= 2 * destination.plan.in_flight + halves
         return in_flight and (life.crashed or bool(self.kinds & DISK_TROUBLES))
 
@@ -169,6 +177,7 @@ class Judgement:
         for repeat in splunk.repeats:
             told = self.stage.lives[repeat.told]
             forgot = repeat.by != repeat.told and (told.crashed or self.kinds & DISK_TROUBLES)
+            forgot = forgot or hardships.put_back_between(self.stage, repeat.told, repeat.by)
             if not forgot and "disk-error" not in self.kinds:
                 yield f"life {repeat.by} sent {repeat.id} again, which {name} had told life {repeat.told} to be in"
 
@@ -195,7 +204,7 @@ class Judgement:
 
     def _dead_letters_caused(self, name: str, destination: Destination) -> Iterator[str]:
         for id_ in sorted(self.letters[name]):
-            if not destination.refuses(id_):
+            if not destination.refuses(id_) and id_ not in self.stage.storage.spoilt:
                 yield f"{id_} is a dead letter of {name}, which would have taken it"
         for receipt in destination.receipts:
             if destination.refuses(receipt.id):
@@ -226,6 +235,8 @@ class Judgement:
         ahead = int(self.plan.skew * SECOND)
         for claim in self.chronicle.claims:
             if claim.complete_until is None or claim.complete_from is None:
+                continue
+            if hardships.may_be_collected_again(self.stage, claim.at):
                 continue
             until = parse_rfc3339(claim.complete_until) or 0
             for id_, made in self.chronicle.made.items():
@@ -293,7 +304,9 @@ class Judgement:
                 life.number in self.stage.mistaken or self._key_was_wrong_from_the_first(life)
             ):
                 continue
-            elif not (excused and life.exit_status == 73):
+            elif not (excused and life.exit_status == 73) and (
+                life.exit_status not in hardships.hindered(self.stage, life.number)
+            ):
                 yield f"life {life.number} ended with {life.exit_status}: {life.reason}"
         for at, number, line in self.chronicle.lines:
             if self._is_fault_of_ours(line):
@@ -312,7 +325,7 @@ class Judgement:
     def _is_fault_of_ours(self, line: dict[str, Any]) -> bool:
         """Whether the line tells of a fault of the program, and not of one that the world put into it."""
         if line["event"] == "sink.faulty":
-            return not self.answers & {"faulty", "absurd"}
+            return not self.answers & {"faulty", "absurd", "senseless"}
         return line["event"] in {"actor.failed", "actor.returned", "actor.left_behind", "library.message"}
 
     def _at_rest(self) -> Iterator[str]:

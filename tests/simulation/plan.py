@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Literal
 
+from tests.simulation import hardships
+
 LOST_CURSORS = ("400", "404", "empty", "page-one")
 
 STATUSES = ("400", "401", "403", "408", "429", "500", "502", "503", "504")
@@ -49,6 +51,7 @@ Kind = Literal[
     "append", "late", "back-dated", "answers", "faults", "persona-away", "key-revoked", "key-rotated", "our-clock",
     "their-clock", "crash", "disk-crash", "restart", "sink", "disk-full", "disk-error", "disk-busy", "included",
     "links", "inflection", "long-outage", "look",
+    "journal", "backup", "restore", "command", "disk-tight", "stop-twice",
 ]  # fmt: skip
 
 
@@ -101,6 +104,8 @@ class SinkPlan:
     kind: Literal["world", "splunk_hec"] = "world"
     ack: bool = False
     """Whether a Splunk has indexer acknowledgement."""
+    batch_bytes: int = 0
+    """Most bytes of one batch; 0 leaves it at the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,8 @@ class Plan:
     """Users of the organization; with many, nearly every page names one whom nobody has seen."""
     sinks: tuple[SinkPlan, ...]
     happenings: tuple[Happening, ...]
+    grace: float = 25.0
+    """Seconds that an orderly stop may take."""
 
     def without(self, numbers: Sequence[int]) -> "Plan":
         """The same world, less some of its happenings."""
@@ -178,7 +185,8 @@ def draw(seed: int) -> Plan:
     )
     plan = replace(plan, happenings=_in_turn(_happenings(random, plan)))
     plan = _with_oddities(Random(f"oddities of {seed}"), plan)
-    return _with_splunk(Random(f"splunk of {seed}"), plan)
+    plan = _with_splunk(Random(f"splunk of {seed}"), plan)
+    return hardships.added(Random(f"hardships of {seed}"), plan)
 
 
 def _with_oddities(random: Random, plan: Plan) -> Plan:

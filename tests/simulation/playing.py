@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -31,6 +32,10 @@ class Verdict:
     trace: str = ""
     seconds: float = 0.0
     figures: dict[str, int] = field(default_factory=dict)
+    ends: list[int | None] = field(default_factory=list)
+    """Exit statuses of its lives, in turn; None for one that was killed."""
+    told: dict[str, int] = field(default_factory=dict)
+    """How often each event of the log was told."""
 
 
 def play(plan: Plan, *, verbose: bool = False) -> Verdict:
@@ -55,7 +60,15 @@ def play(plan: Plan, *, verbose: bool = False) -> Verdict:
         "crashes": sum(life.crashed for life in stage.lives),
         "simulated": int(stage.loop.time()),
     }
-    return Verdict(plan.seed, violations, stage.chronicle.trace, time.perf_counter() - began, figures)
+    return Verdict(
+        plan.seed,
+        violations,
+        stage.chronicle.trace,
+        time.perf_counter() - began,
+        figures,
+        ends=[life.exit_status for life in stage.lives],
+        told=dict(Counter(str(line["event"]) for _, _, line in stage.chronicle.lines)),
+    )
 
 
 def play_apart(plans: Iterable[Plan], *, jobs: int) -> Iterator[Verdict]:

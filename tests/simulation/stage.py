@@ -25,6 +25,7 @@ from tests.simulation.loop import Deadlock, Exhausted, SimulatedLoop
 from tests.simulation.network import Network
 from tests.simulation.plan import Plan, SinkPlan
 from tests.simulation.splunk import Splunk
+from tests.simulation.storage import Storage
 
 BEGINNING = 1000.0
 """The loop's time at which a world begins."""
@@ -98,6 +99,7 @@ class Stage:
         self.quiet_seconds = 0.0
         self._own = copy_context()
         self._ending = False
+        self.storage: Storage = Storage(self, folder)
 
     @property
     def life(self) -> Life:
@@ -182,6 +184,7 @@ class Stage:
             life = self._start()
             await life.ended.wait()
             self._bury(life)
+            self.storage.ended()
             failures = failures + 1 if life.exit_status else 0
             again = min(AGAIN_SECONDS * 2**failures, AGAIN_AT_MOST)
             pause, self.restart_after = self.restart_after or again, 0.0
@@ -209,6 +212,7 @@ class Stage:
             self.destinations[name].life = number
             self.known_since.setdefault(name, self.loop.time())
         self.chronicle.note("life", f"{number} begins")
+        self.storage.began(number)
         return life
 
     def _lose_disk(self) -> None:
@@ -221,6 +225,7 @@ class Stage:
         self.loop.call_soon(self._lay_out, life, context=self._own)
 
     def _lay_out(self, life: Life) -> None:
+        self.storage.mend()  # what another program held is let go of with all else
         self.disk.crash(self.crash_kind, self.random)
         life.ended.set()
 

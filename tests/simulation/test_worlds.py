@@ -36,6 +36,11 @@ KNOWN: dict[int, str] = {
     500000197: "a journal that could not be read for a moment had what was on its way to a sink sent again",
     500000341: "what showed late in a log that had been empty, and left it unread, was in no reported hole",
     500000302: "the top of an emptied log was to be read once in each poll",
+    31000134: "what was sent after a worker was run anew counted as in flight before that",
+    5044: "a start on a disk with next to no room never collected again",
+    5167: "a journal of another user ended a start with status 70",
+    5021: "a command beside a disk that cannot be read ended with status 70",
+    5260: "a refusal that the journal from a backup does not know was to be a dead letter again",
     70012: "a status that a failing disk cannot give was taken for one",
 }
 """Seeds that found something once, in us or in the oracle, with what they found."""

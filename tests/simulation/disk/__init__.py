@@ -21,6 +21,7 @@ All goes in the order of the calls: the same calls with the same generator leave
 journals are opened with ``executors=(Inline(), Inline())``.
 """
 
+import errno
 import os
 import sqlite3
 from collections import Counter
@@ -35,8 +36,11 @@ from forwarder.journal import file as journal_file
 from tests.simulation.disk import sqlite_door
 from tests.simulation.disk.faults import CODES, SHM_UNLOCK, Faults
 from tests.simulation.disk.medium import Kind, Medium
-from tests.simulation.disk.platter import Change, Truncate, Write, remove
+from tests.simulation.disk.platter import Change, Truncate, Write, lay_out, remove
 from tests.simulation.disk.sqlite_volume import OpenFile
+
+_READABLE, _WRITABLE = 0x1, 0x2 | 0x4
+"""SQLITE_OPEN_READONLY; SQLITE_OPEN_READWRITE and SQLITE_OPEN_CREATE."""
 
 
 class Disk(Faults):
@@ -69,6 +73,7 @@ class Disk(Faults):
         self._left_by_shadow: str | None = None
         self._errors: list[BaseException] = []
         self._statvfs = patch.object(journal_file, "free_bytes", self._free_bytes(journal_file.free_bytes))
+        self._chmod = patch.object(Path, "chmod", self._change_mode(Path.chmod))
 
     # -- for the simulation --------------------------------------------------------------------------------------------
 
@@ -79,6 +84,7 @@ class Disk(Faults):
         """
         sqlite_door.enter(self)
         self._statvfs.start()
+        self._chmod.start()
 
     def uninstall(self) -> None:
         """Give the place back; what is still open is a shadow from now on.
@@ -87,6 +93,7 @@ class Disk(Faults):
         """
         self._generation += 1
         self._statvfs.stop()
+        self._chmod.stop()
         sqlite_door.leave(self)
         self.check()
 
@@ -129,6 +136,13 @@ class Disk(Faults):
         self.died, self._dies_in, self._in_flight = False, None, None
         sqlite_door.forget_randomness()
 
+    def exchange(self, path: Path, content: bytes | None) -> None:
+        """Put another file in the place of one that nobody has open, or take it away; either lasts."""
+        remove(str(path))
+        if content is not None:
+            lay_out(str(path), content)
+        self._medium.exchanged(str(path), content)
+
     def watch(self, marker: bytes) -> None:
         """Add *marker* to :attr:`seen` once one write contains it.
 
@@ -150,6 +164,10 @@ class Disk(Faults):
         """Nothing is opened between death and crash."""
         return sqlite3.SQLITE_CANTOPEN if self.died else self._fault("open")
 
+    def granted(self, flags: int) -> int:
+        """All that it asks for; where files are for reading, that, as SQLite itself goes on after an EACCES."""
+        return flags & ~_WRITABLE | _READABLE if self.read_only else flags
+
     def opened(self, file: OpenFile, *, created: bool) -> None:
         """Note it, and what the disk has of it."""
         file.generation = self._generation
@@ -166,6 +184,8 @@ class Disk(Faults):
 
     def may_read(self, file: OpenFile) -> int:
         """Shadows may read what they have."""
+        if self.on_read is not None:
+            self.on_read()
         return self._fault("read")
 
     def write(self, file: OpenFile, data: bytes, offset: int) -> int:
@@ -255,6 +275,14 @@ class Disk(Faults):
             return CODES[operation]
         self._in_flight = None
         return self._fault(operation)
+
+    def _change_mode(self, real: Callable[[Path, int], None]) -> Callable[[Path, int], None]:
+        def chmod(path: Path, mode: int) -> None:
+            if self.read_only and self.manages(str(path)):
+                raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+            real(path, mode)
+
+        return chmod
 
     def _free_bytes(self, real: Callable[[Path], int]) -> Callable[[Path], int]:
         def free_bytes(directory: Path) -> int:

@@ -32,10 +32,15 @@ class Faults:
         self.directories = tuple(str(directory.resolve()) for directory in directories)
         self.full = False
         """No file can grow, whatever else shrinks: somebody else fills what becomes free."""
+        self.read_only = False
+        """Files belong to somebody else, who lets us read them."""
+        self.on_read: Callable[[], None] | None = None
+        """Called at each read, while reads are watched."""
         self.on_sleep: Callable[[int], None] | None = None
         """Told the microseconds that SQLite waits for a lock: a simulated clock may go on meanwhile."""
         self._capacity: int | None = None
         self._failing: Counter[str] = Counter()
+        self._spared: Counter[str] = Counter()
         self._busy_times = 0
         self._busy_for = 0
 
@@ -55,14 +60,15 @@ class Faults:
         """What ``statvfs`` should say; None if it is left to the real one."""
         return 0 if self.full else self.room
 
-    def fail(self, operation: str, times: int = 1) -> None:
+    def fail(self, operation: str, times: int = 1, *, after: int = 0) -> None:
         """Let the next *times* operations of a kind fail, as ``SQLITE_IOERR`` and its variants; 0 disarms.
 
         :param operation: one of :data:`CODES`
+        :param after: so many go well before that
         """
         if operation not in CODES:
             raise ValueError(f"{operation}: it is one of {', '.join(CODES)}")
-        self._failing[operation] = times
+        self._failing[operation], self._spared[operation] = times, after
         if operation == "read":
             sqlite_door.watch_reads(on=times > 0)
 
@@ -83,6 +89,9 @@ class Faults:
     def _fault(self, operation: str) -> int:
         """The code with which this operation fails, once less from now on; 0 if it does not."""
         if self._failing[operation] <= 0:
+            return sqlite3.SQLITE_OK
+        if self._spared[operation] > 0:
+            self._spared[operation] -= 1
             return sqlite3.SQLITE_OK
         self.fail(operation, self._failing[operation] - 1)
         return CODES[operation]

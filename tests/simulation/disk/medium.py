@@ -51,6 +51,14 @@ class Medium:
         if synced:
             self._names.clear()
 
+    def exchanged(self, path: str, content: bytes | None) -> None:
+        """Somebody put *content* in its place, or took it away, and saw to it that this lasts."""
+        self._names = [name for name in self._names if name.path != path]
+        if content is None:
+            self._files.pop(path, None)
+        else:
+            self._files[path] = Platter(bytearray(content))
+
     def crash(self, kind: Kind, random: Random, in_flight: tuple[str, Change | None] | None) -> None:
         """Lay out for the next process what the disk holds, in new files.
 

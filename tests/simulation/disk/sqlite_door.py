@@ -133,6 +133,7 @@ def _open(_vfs: int, name: int | None, address: int, flags: int, out: int | None
     if code := volume.may_open(path):
         ctypes.c_void_p.from_address(address).value = None  # so that it is not closed
         return code
+    flags = volume.granted(flags)
     created = not os.path.exists(path)  # noqa: PTH110 # thousands a second
     code = real(ctypes.addressof(_original), name, address, flags, out)
     if code == sqlite3.SQLITE_OK:

@@ -46,6 +46,9 @@ class Volume(Protocol):
     def may_open(self, path: str) -> int:
         """Whether a file can be opened at all now."""
 
+    def granted(self, flags: int) -> int:
+        """With which of the rights that it asks for (SQLITE_OPEN flags) a file is opened."""
+
     def opened(self, file: OpenFile, *, created: bool) -> None:
         """SQLite has it open."""
 

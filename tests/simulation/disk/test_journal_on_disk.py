@@ -16,6 +16,8 @@ import pytest
 from forwarder.clock import BEGINNING, SECOND
 from forwarder.errors import DiskFull, JournalUnavailable
 from forwarder.journal import CollectedRecord, Journal, PageRead, Row
+from forwarder.journal.letters import list_dead_letters
+from forwarder.journal.status import read_status
 from tests.journal.inline import Inline
 from tests.simulation.disk import Disk
 from tests.simulation.disk.medium import Kind
@@ -207,3 +209,36 @@ async def test_any_operation_may_fail_once_and_nothing_is_lost_or_doubled(
                 assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",), n
         assert sorted(life.delivered) == sorted(row.id for rows in PAGES for row in rows), n
     assert failures > 5
+
+
+async def test_a_journal_of_another_user_that_we_may_only_read_cannot_be_used(tmp_path: Path) -> None:
+    with folder(tmp_path) as where, Disk(where) as disk:
+        await Life(where / "journal.db").run(starts=1)
+        disk.read_only = True
+        with pytest.raises(JournalUnavailable):
+            await Life(where / "journal.db").run(starts=1)
+
+
+async def test_a_journal_of_another_user_that_we_may_write_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path, _mode: int) -> None:
+        raise PermissionError
+
+    await Life(tmp_path / "journal.db").run(starts=1)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    await Life(tmp_path / "journal.db").run(starts=1)
+
+
+@pytest.mark.parametrize("after", [0, 2, 4, 8])
+async def test_a_disk_that_cannot_be_read_keeps_a_command_from_the_journal(tmp_path: Path, after: int) -> None:
+    with folder(tmp_path) as where, Disk(where) as disk:
+        life = Life(where / "journal.db")
+        await life.run(starts=1)
+        disk.fail("read", 1000, after=after)
+        with pytest.raises(JournalUnavailable):
+            read_status(life.path, now=NOW)
+        with pytest.raises(JournalUnavailable):
+            list_dead_letters(life.path)
+        disk.fail("read", 0)
+        assert read_status(life.path, now=NOW).sources
