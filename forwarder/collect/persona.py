@@ -65,6 +65,8 @@ class PersonaApi:
         """Called for each request that the client repeats by itself, when a kept connection turns out to be closed."""
         self.request_id: str | None = None
         """Persona's name for the last request that it answered with one; None while it has not answered."""
+        self.rate: RateLimit | None = None
+        """What the last answer said of the rate limit; None where it said nothing, or none came."""
 
     async def fetch_page(self, cursor: str | None, size: int) -> Page:
         """Ask for up to *size* records older than *cursor*, or for the newest where it is None.
@@ -105,7 +107,7 @@ class PersonaApi:
         session = self._session = self._session or self._open()
         url = URL(self._settings.base_url + path, encoded=True)
         started = self._clock.monotonic()
-        status, self.request_id = "error", None
+        status, self.request_id, self.rate = "error", None, None
         self._sent = 0
         try:
             async with session.get(
@@ -190,7 +192,7 @@ class PersonaApi:
         return key
 
     def _note_remaining(self, answer: Answer) -> None:
-        rate = rate_limit(answer.headers)
+        self.rate = rate = rate_limit(answer.headers)
         if rate is not None and rate.remaining is not None:
             self._metrics.source_rate_limit_remaining.labels(self._name).set(rate.remaining)
 
