@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Literal
 
+from tests.simulation import surroundings
+
 LOST_CURSORS = ("400", "404", "empty", "page-one")
 
 STATUSES = ("400", "401", "403", "408", "429", "500", "502", "503", "504")
@@ -48,7 +50,7 @@ SINK_TROUBLES = (
 Kind = Literal[
     "append", "late", "back-dated", "answers", "faults", "persona-away", "key-revoked", "key-rotated", "our-clock",
     "their-clock", "crash", "disk-crash", "restart", "sink", "disk-full", "disk-error", "disk-busy", "included",
-    "links", "inflection", "long-outage", "look",
+    "links", "inflection", "long-outage", "look", "key-broken", "way",
 ]  # fmt: skip
 
 
@@ -132,6 +134,7 @@ class Plan:
     """Users of the organization; with many, nearly every page names one whom nobody has seen."""
     sinks: tuple[SinkPlan, ...]
     happenings: tuple[Happening, ...]
+    way: surroundings.Way = "plain"
 
     def without(self, numbers: Sequence[int]) -> "Plan":
         """The same world, less some of its happenings."""
@@ -178,7 +181,13 @@ def draw(seed: int) -> Plan:
     )
     plan = replace(plan, happenings=_in_turn(_happenings(random, plan)))
     plan = _with_oddities(Random(f"oddities of {seed}"), plan)
-    return _with_splunk(Random(f"splunk of {seed}"), plan)
+    plan = _with_splunk(Random(f"splunk of {seed}"), plan)
+    return _with_surroundings(surroundings.draw(seed, plan), plan)
+
+
+def _with_surroundings(drawn: surroundings.Drawn, plan: Plan) -> Plan:
+    rare = [Happening(*row) for row in drawn.rows]
+    return replace(plan, **drawn.fields, happenings=_in_turn([*plan.happenings, *rare]))
 
 
 def _with_oddities(random: Random, plan: Plan) -> Plan:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -31,6 +32,8 @@ class Verdict:
     trace: str = ""
     seconds: float = 0.0
     figures: dict[str, int] = field(default_factory=dict)
+    told: dict[str, int] = field(default_factory=dict)
+    """How often the daemons logged each event."""
 
 
 def play(plan: Plan, *, verbose: bool = False) -> Verdict:
@@ -55,7 +58,8 @@ def play(plan: Plan, *, verbose: bool = False) -> Verdict:
         "crashes": sum(life.crashed for life in stage.lives),
         "simulated": int(stage.loop.time()),
     }
-    return Verdict(plan.seed, violations, stage.chronicle.trace, time.perf_counter() - began, figures)
+    told = dict(Counter(line["event"] for _, _, line in stage.chronicle.lines))
+    return Verdict(plan.seed, violations, stage.chronicle.trace, time.perf_counter() - began, figures, told)
 
 
 def play_apart(plans: Iterable[Plan], *, jobs: int) -> Iterator[Verdict]:
