@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Literal
+from urllib.parse import quote
 
 import orjson
 
@@ -207,7 +208,7 @@ class Endpoint:
 
     def _link(self, direction: str, record_id: str) -> str:
         base = {"relative": "", "absolute": self.base, "foreign": "https://elsewhere.example"}[self.behaviour.links]
-        return f"{base}{LIST_PATH}?page%5B{direction}%5D={record_id}"
+        return f"{base}{LIST_PATH}?page%5B{direction}%5D={quote(record_id, safe='')}"
 
     def _single(self, record_id: str, query: Mapping[str, str], version: str) -> Json:
         len(self.world)  # what is visible is settled by looking

@@ -335,6 +335,8 @@ class Judgement:
         for secret in (*KEYS, TOKEN, PASSWORD, quote(PASSWORD, safe=""), CREDENTIALS.decode()):
             if any(secret in text for text in told):
                 yield f"the log shows the secret {secret}"
+        if self.stage.way.overheard:
+            yield "a server whose certificate nobody trusts was asked"
 
     def _key_was_wrong_from_the_first(self, life: Life) -> bool:
         """Whether Persona had not answered this life well, nor, with a key that it refuses, any life before it."""

@@ -135,6 +135,7 @@ class Plan:
     sinks: tuple[SinkPlan, ...]
     happenings: tuple[Happening, ...]
     way: surroundings.Way = "plain"
+    odd_ids: bool = False
 
     def without(self, numbers: Sequence[int]) -> "Plan":
         """The same world, less some of its happenings."""

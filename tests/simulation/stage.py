@@ -26,6 +26,7 @@ from tests.simulation.loop import Deadlock, Exhausted, SimulatedLoop, current_pr
 from tests.simulation.network import Network
 from tests.simulation.plan import Plan, SinkPlan
 from tests.simulation.splunk import Splunk
+from tests.simulation.surroundings import ODD_IDS
 from tests.simulation.way import CREDENTIALS, PROXY, Way
 
 BEGINNING = 1000.0
@@ -164,6 +165,7 @@ class Stage:
             records=plan.history,
             days=plan.history_days,
             odd=plan.odd,
+            odd_ids=dict(enumerate(ODD_IDS)) if plan.odd_ids else None,
             employees=plan.employees,
             clock=self.persona_clock,
         )

@@ -21,8 +21,11 @@ UNPLANNED = (
 )  # fmt: skip
 """Answers of Persona's, and of whatever else may stand in the way."""
 
-OF_LOOK_UPS = ("429", "404", "400", "stall", "503", "slow")
+OF_LOOK_UPS = ("429", "404", "400", "stall", "slow", "retry-in", "rate-odd", "rate-odd")
 """What look-ups of users are to meet; pages meet it, too."""
+
+ODD_IDS = (".", "..", "ual_../..", "a/b?include=c#d", "%2e%2e", "ual 42", "ual_Prüfung", "&page[after]=", "'\";--")
+"""Ids of records that would lead a look-up, or the list, elsewhere if they were taken for more than ids."""
 
 BROKEN_KEYS = ("", "persona production first", "persona_schlüssel", "\n")
 """What a key's file may hold while somebody writes it; the first and the last are no key at all."""
@@ -76,6 +79,7 @@ def _look_ups(random: Random, plan: "Plan") -> Drawn:
     fields = {"included": "never", "employees": 400, "history": max(plan.history, random.choice((40, 120)))}
     fault = f"{random.choice(OF_LOOK_UPS)}:{random.choice((0.2, 0.5))}"
     at = random.choice((0.0, random.uniform(0, plan.duration)))
+    fields["odd_ids"] = random.random() < 0.4
     return Drawn(fields, (Row(at, "faults", fault, _while(random, plan)),))
 
 
@@ -110,7 +114,7 @@ def _while(random: Random, plan: "Plan") -> float:
 
 _DIMENSIONS: Mapping[str, tuple[float, Callable[[Random, "Plan"], Drawn]]] = {
     "unplanned answers": (0.3, _unplanned_answers),
-    "look-ups": (0.1, _look_ups),
+    "look-ups": (0.12, _look_ups),
     "way": (0.2, _way),
     "broken key": (0.08, _broken_key),
     "start": (0.08, _start),

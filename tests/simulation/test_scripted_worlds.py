@@ -77,10 +77,15 @@ def test_every_answer_that_nobody_planned_for_is_lived_through(included: str) ->
     assert verdict.told["source.page_unreadable"] >= 3
 
 
-@pytest.mark.parametrize("kind", OF_LOOK_UPS)
+@pytest.mark.parametrize("kind", sorted({*OF_LOOK_UPS}))
 def test_look_ups_that_go_wrong_hold_nothing_up(kind: str) -> None:
     """A page in two is well, and names users whom nobody has seen."""
     played(Happening(0.0, "faults", f"{kind}:0.5", 60.0), included="never", employees=400, history=200)
+
+
+def test_ids_of_any_kind_are_ids_and_nothing_else() -> None:
+    """Each is a cursor, and the way to a user, in its turn."""
+    played(included="never", employees=400, page_size=1, odd_ids=True)
 
 
 @pytest.mark.parametrize("way", ["localhost", "tls", "proxy", "proxy-password"])
@@ -118,7 +123,5 @@ def test_a_full_disk_pauses_collecting_until_there_is_room() -> None:
 
 def test_a_list_whose_top_cannot_be_read_on_a_slow_disk() -> None:
     """No gap can be read at the moment, and opening the next poll takes longer than its interval."""
-    verdict = played(
-        Happening(0.0, "faults", "nested:1", 400.0), poll_interval=2.0, history=5, thread_delay=5.0
-    )
+    verdict = played(Happening(0.0, "faults", "nested:1", 400.0), poll_interval=2.0, history=5, thread_delay=5.0)
     assert verdict.told["source.record_unreadable"] >= 1

@@ -36,12 +36,14 @@ class Way:
     :param plain: where the simulated Persona listens
     :ivar trouble: what is wrong with it at the moment; empty if nothing is
     :ivar broken_at: when it has closed all connections at once
+    :ivar overheard: what was said to a server whose certificate is not to be trusted
     """
 
     def __init__(self, kind: surroundings.Way, network: Network, plain: tuple[str, int], folder: Path) -> None:
         self.kind = kind
         self.trouble = ""
         self.broken_at: list[float] = []
+        self.overheard: list[bytes] = []
         self._network = network
         self._plain = plain
         self._anchors = folder / "anchors.pem"
@@ -128,7 +130,8 @@ class Way:
         loop = asyncio.get_running_loop()
         shaken: asyncio.Future[Any] = loop.create_future()
         shaken.add_done_callback(lambda done: done.exception())  # how it went, the client knows as well
-        return SSLProtocol(loop, self._behind(), self._context, shaken, server_side=True)
+        server = _Eavesdropper(self.overheard) if self.trouble == "untrusted" else self._behind()
+        return SSLProtocol(loop, server, self._context, shaken, server_side=True)
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
@@ -163,6 +166,17 @@ class _Babbler(asyncio.Protocol):
         assert isinstance(self._transport, asyncio.Transport)
         self._transport.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
         self._transport.close()
+
+
+class _Eavesdropper(asyncio.Protocol):
+    """Keeps what it is told."""
+
+    def __init__(self, overheard: list[bytes]) -> None:
+        self._overheard = overheard
+
+    def data_received(self, data: bytes) -> None:
+        """Say nothing."""
+        self._overheard.append(data)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
