@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.plan import MISTAKES, Happening, Plan, SinkPlan
+from tests.simulation.plan import MISTAKES, ODD, Happening, Plan, SinkPlan
 from tests.simulation.playing import Verdict, play_apart
 from tests.simulation.surroundings import (
     BROKEN_KEYS,
@@ -77,6 +77,23 @@ def test_every_answer_that_nobody_planned_for_is_lived_through(included: str) ->
     assert verdict.told["source.page_unreadable"] >= 3
 
 
+@pytest.mark.parametrize("odd", [0.0, 0.15])
+def test_every_odd_answer_is_lived_through(odd: float) -> None:
+    answers = [Happening(150.0 * n, "answers", (kind,) * 3) for n, kind in enumerate(ODD, 1)]
+    verdict = played(*answers, history=100, odd=odd, lost_cursor="page-one")
+    assert verdict.told["source.record_without_id"] >= 1
+    assert verdict.told["source.foreign"] >= 1
+
+
+def test_a_life_that_begins_with_the_key_of_another_organization_ends_at_once() -> None:
+    verdict = played(Happening(30.0, "restart", ("nothing", ""), 5.0), Happening(33.0, "answers", ("foreign",)))
+    assert verdict.figures["lives"] == 3
+
+
+def test_until_the_limit_is_known_a_small_share_of_it_has_room_for_the_polls_alone() -> None:
+    played(Happening(0.0, "answers", ("rate-unsaid",) * 4), rate_share=0.04)
+
+
 @pytest.mark.parametrize("kind", sorted({*OF_LOOK_UPS}))
 def test_look_ups_that_go_wrong_hold_nothing_up(kind: str) -> None:
     """A page in two is well, and names users whom nobody has seen."""
@@ -125,3 +142,12 @@ def test_a_list_whose_top_cannot_be_read_on_a_slow_disk() -> None:
     """No gap can be read at the moment, and opening the next poll takes longer than its interval."""
     verdict = played(Happening(0.0, "faults", "nested:1", 400.0), poll_interval=2.0, history=5, thread_delay=5.0)
     assert verdict.told["source.record_unreadable"] >= 1
+
+
+def test_a_slow_disk_that_fails_again_as_soon_as_it_seems_well() -> None:
+    """A destination's commit fails while the collector hears that there is room: it pauses on, and says so once."""
+    sinks = tuple(replace(SINK, name=name, batch=1, latency=0.0) for name in ("one", "two", "three"))
+    failures = [Happening(20.0 + 15.0 * n, "disk-error", 30) for n in range(10)]
+    news = [Happening(5.0 + 3.0 * n, "append", 10) for n in range(60)]
+    verdict = played(*failures, *news, history=100, thread_delay=1.0, sinks=sinks)
+    assert verdict.told["source.paused"] == verdict.told["source.resumed"] >= 5
