@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 # One paragraph a line: the help is folded to the terminal's width.
 EPILOG = """
 Faults are a status (400, 401, 403, 404, 408, 429, 500, 502, 503, 504), html, challenge, blank, quota, garbage,
-cut, reset, stall, slow, redirect, cursor-lost, repeat, shuffled, gzip, gzip-cut, gzip-broken, encoded, nothing,
-retry-at, retry-odd, unheard-of, astray, nested, no-links, no-list, lenient, nameless, foreign or too-large.
+cut, reset, stall, slow, redirect, cursor-lost, repeat, shuffled, gzip, gzip-cut, gzip-broken, gzip-parts, gzip-large,
+encoded, nothing, retry-at, retry-in, retry-odd, unheard-of, accepted, portal, not-api, gateway, proxy-auth,
+unpermitted, wordy, rate-unsaid, rate-half, rate-odd, astray, nested, deep, no-links, no-list, lenient, nameless,
+foreign, told-large or too-large.
 
 The same server is controlled under /_control:
 

@@ -51,11 +51,13 @@ class UserLookup:
                     resource = await self._api.fetch_user(record)
             except (Failure, TimeoutError) as error:
                 failed = self._clock.monotonic()
-                if isinstance(error, Retryable) and error.kind == "rate_limited":
+                if isinstance(error, Retryable) and (error.kind == "rate_limited" or error.retry_after is not None):
                     self._budget.throttled(error.retry_after, failed)
                 if failed - now >= SLOW_FAILURE:
                     self._paused_until = failed + PAUSE_SECONDS
                 continue
+            if self._api.rate is not None:
+                self._budget.learn(self._api.rate, self._clock.monotonic())
             if resource is not None:
                 found[user] = resource
         return found

@@ -67,6 +67,8 @@ class PersonaApi:
         """Persona's name for the last request that it answered with one; None while it has not answered."""
         self.server_time: int | None = None
         """Persona's clock in the last answer, readable or not, in microseconds; None where it had no ``Date``."""
+        self.rate: RateLimit | None = None
+        """What the last answer said of the rate limit; None where it said nothing, or none came."""
 
     async def fetch_page(self, cursor: str | None, size: int) -> Page:
         """Ask for up to *size* records older than *cursor*, or for the newest where it is None.
@@ -107,7 +109,7 @@ class PersonaApi:
         session = self._session = self._session or self._open()
         url = URL(self._settings.base_url + path, encoded=True)
         started = self._clock.monotonic()
-        status, self.request_id, self.server_time = "error", None, None
+        status, self.request_id, self.server_time, self.rate = "error", None, None, None
         self._sent = 0
         try:
             async with session.get(
@@ -193,7 +195,7 @@ class PersonaApi:
         return key
 
     def _note_remaining(self, answer: Answer) -> None:
-        rate = rate_limit(answer.headers)
+        self.rate = rate = rate_limit(answer.headers)
         if rate is not None and rate.remaining is not None:
             self._metrics.source_rate_limit_remaining.labels(self._name).set(rate.remaining)
 

@@ -26,7 +26,7 @@ def failure(answer: Answer, *, variable: str, cursor: str | None, key: str) -> F
 
     :param variable: prefix of the source's variables (``FORWARDER_PERSONA``)
     :param cursor: what was asked for with ``page[after]``
-    :param key: the API key that was sent; its text is taken out of what is quoted
+    :param key: the API key that was sent, never empty; its text is taken out of what is quoted
     """
     status, said = answer.status, _quote(answer, key)
     if status in _BAD_CURSOR and cursor is not None:
@@ -130,9 +130,7 @@ def _text(error: dict[str, Any]) -> str:
 
 def _quote(answer: Answer, key: str) -> str:
     """Quote what Persona says about it: one line, short, without the key even if it is echoed."""
-    text = "; ".join(_errors(answer) or [])
-    if key:
-        text = text.replace(key, "********")
+    text = "; ".join(_errors(answer) or []).replace(key, "********")
     line = "".join(char if char.isprintable() else " " for char in text).strip()
     if len(line) > _LONGEST_QUOTE:
         line = line[:_LONGEST_QUOTE] + "…"

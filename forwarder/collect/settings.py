@@ -25,14 +25,12 @@ class Start:
     ago: int | None = None
 
     @classmethod
-    def parse(cls, text: object) -> Self:
+    def parse(cls, text: str) -> Self:
         """Read ``all``, ``now``, a duration or an RFC 3339 time.
 
         :raises ValueError: it is none of them
         """
-        if isinstance(text, cls):
-            return text
-        word = str(text).strip()
+        word = text.strip()
         if word == "all":
             return cls(word, at=BEGINNING)
         if word == "now":

@@ -6,7 +6,7 @@ records tells a story that a detection looks for (``_STORIES``).
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -143,10 +143,13 @@ class Activity:
 
     :param odd: share of records that are hard to read, as the documentation allows or as has been seen: a wrong or
         missing ``created-at``, an empty relationship, an attribute that nobody knows yet, text where an object stood
+    :param odd_ids: as of :class:`~forwarder.simulator.identifiers.Identifiers`
     """
 
-    def __init__(self, seed: int, *, employees: int = 40, odd: float = 0.0) -> None:
-        self.ids = Identifiers(seed)
+    def __init__(
+        self, seed: int, *, employees: int = 40, odd: float = 0.0, odd_ids: Mapping[int, str] | None = None
+    ) -> None:
+        self.ids = Identifiers(seed, odd_ids)
         self.employees = hire(employees, seed, self.ids)
         self.organization_id = self.ids.opaque("org", 0)
         self.environment_id = self.ids.opaque("env", 0)

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Literal
+from urllib.parse import quote
 
 import orjson
 
 from forwarder.record import Json
 from forwarder.simulator.faults import STATUSES, Fault
 from forwarder.simulator.people import Employee
-from forwarder.simulator.rate import Rate, RateWindow
+from forwarder.simulator.rate import Rate, RateWindow, misstated
 from forwarder.simulator.shape import inflected, misshapen, sparse
 from forwarder.simulator.world import World
 
@@ -39,6 +40,7 @@ _WITHOUT_HEADERS = frozenset({401, 408, 500, 502, 503, 504})
 _ODD_ENDS = {
     "lenient": b',"meta":{"odd":[NaN,-Infinity,1e999,9223372036854775808,1%s,"\\ud83d"]}}' % (b"0" * 400),
     "nested": b',"meta":' + b"[" * 2000 + b"]" * 2000 + b"}",
+    "deep": b',"meta":' + b"[" * 250 + b"]" * 250 + b"}",
 }
 _PARAMETERS = re.compile(r"page\[(?:after|before|size)\]|fields\[[a-z-]+\]|include")
 
@@ -106,7 +108,7 @@ class Endpoint:
             content = self._content(path, query, headers, kind)
         except _Refusal as refusal:
             return Answer(refusal.status, refusal.body, self._headers(refusal.status, rate))
-        named = self._headers(200, rate)
+        named = misstated(self._headers(200, rate), kind, self.world.clock.now() // 1_000_000)
         if kind == "foreign":
             named["Persona-Organization-Id"] = self.world.activity.ids.opaque("org", 1)
         body = orjson.dumps(content)
@@ -134,7 +136,10 @@ class Endpoint:
             raise _Refusal(fault.status, _details(fault.status, rate))
         if not rate.allowed:
             raise _Refusal(429, _details(429, rate))
-        if headers["Authorization"] == f"Bearer {UNPERMITTED_KEY}":
+        if fault is not None and fault.kind == "wordy":
+            raise _Refusal(500, f"{headers['Authorization']} was not expected\n" + "at this place, " * 200)
+        unpermitted = fault is not None and fault.kind == "unpermitted"
+        if unpermitted or headers["Authorization"] == f"Bearer {UNPERMITTED_KEY}":
             raise _Refusal(403, "API key does not have the permission user_audit_log.read")
 
     def _content(self, path: str, query: Mapping[str, str], headers: Mapping[str, str], fault: str) -> Json:
@@ -203,7 +208,7 @@ class Endpoint:
 
     def _link(self, direction: str, record_id: str) -> str:
         base = {"relative": "", "absolute": self.base, "foreign": "https://elsewhere.example"}[self.behaviour.links]
-        return f"{base}{LIST_PATH}?page%5B{direction}%5D={record_id}"
+        return f"{base}{LIST_PATH}?page%5B{direction}%5D={quote(record_id, safe='')}"
 
     def _single(self, record_id: str, query: Mapping[str, str], version: str) -> Json:
         len(self.world)  # what is visible is settled by looking

@@ -5,6 +5,7 @@ A record's id can be turned back into the record's number, so a world of a milli
 
 import hashlib
 import struct
+from collections.abc import Mapping
 from functools import lru_cache
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -21,9 +22,14 @@ RECORD_PREFIX = "ual_"
 
 
 class Identifiers:
-    """The ids of one seeded world."""
+    """The ids of one seeded world.
 
-    def __init__(self, seed: int) -> None:
+    :param odd: ids of some records by number, in the place of those that the seed makes
+    """
+
+    def __init__(self, seed: int, odd: Mapping[int, str] | None = None) -> None:
+        self._odd = odd or {}
+        self._numbers = {id_: index for index, id_ in self._odd.items()}
         self._key = hashlib.blake2b(str(seed).encode(), digest_size=32).digest()
         self.record = lru_cache(maxsize=4096)(self._record)
         """The id of the record made as a number (0 is the first)."""
@@ -38,11 +44,15 @@ class Identifiers:
         return f"{prefix}_{_spell(int.from_bytes(self.digest(prefix.encode(), number, 17), 'big'))}"
 
     def _record(self, index: int) -> str:
+        if index in self._odd:
+            return self._odd[index]
         upper = self._upper(index)
         return RECORD_PREFIX + _spell(upper << _INDEX_BITS | (index ^ (upper * _SPREAD & _INDEX_MASK)))
 
     def index_of(self, record_id: str) -> int | None:
         """The number of the record with this id, or None if no record of this world can have it."""
+        if record_id in self._numbers:
+            return self._numbers[record_id]
         number = _read(record_id.removeprefix(RECORD_PREFIX))
         if number is None:
             return None

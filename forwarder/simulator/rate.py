@@ -1,6 +1,7 @@
 """Persona's rate limit: so many requests in a window that begins with its first request."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 WINDOW = 60.0
@@ -41,3 +42,17 @@ class RateWindow:
         allowed = self._taken < self.limit
         self._taken += allowed
         return Rate(self.limit, self.limit - self._taken, math.ceil(self._ends - now), allowed)
+
+
+def misstated(headers: Mapping[str, str], fault: str, now: int) -> dict[str, str]:
+    """An answer's *headers* as some faults have them, at *now* (seconds since the epoch)."""
+    others = {name: value for name, value in headers.items() if not name.startswith("RateLimit-")}
+    match fault:
+        case "rate-unsaid":
+            return others
+        case "rate-half":
+            return others | {"RateLimit-Limit": headers["RateLimit-Limit"]}
+        case "rate-odd":
+            reset = str(now + int(WINDOW))
+            return others | {"RateLimit-Limit": "0", "RateLimit-Remaining": "0", "RateLimit-Reset": reset}
+    return dict(headers)

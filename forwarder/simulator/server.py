@@ -13,7 +13,7 @@ from forwarder.simulator.control import Control
 from forwarder.simulator.endpoint import API_KEY, LIST_PATH, Behaviour, Endpoint
 from forwarder.simulator.faults import Fault, Faults
 from forwarder.simulator.rate import WINDOW, RateWindow
-from forwarder.simulator.shape import OF_PAGES
+from forwarder.simulator.shape import LARGE, OF_PAGES
 from forwarder.simulator.stats import Stats
 from forwarder.simulator.wire import OVERSIZE, send
 from forwarder.simulator.world import World
@@ -36,7 +36,7 @@ class SimulatedPersona:
     :param window: seconds of the rate limit's window
     :param live_rate: records a second that are made while it runs
     :param port: 0 picks a free one
-    :param oversize: bytes of a page that the fault ``too-large`` makes
+    :param oversize: bytes of a page that the faults of size make, beside the page itself
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class SimulatedPersona:
             return ""
         if fault.kind in OF_PAGES and request.path != LIST_PATH:
             return ""
-        return "" if fault.kind == "too-large" and request.query.get("page[size]") == "1" else fault.kind
+        return "" if fault.kind in LARGE and request.query.get("page[size]") == "1" else fault.kind
 
     async def _elsewhere(self, _: web.Request) -> web.Response:
         self.stats.followed_redirects += 1

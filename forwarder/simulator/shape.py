@@ -8,6 +8,9 @@ from forwarder.record import Json
 OF_PAGES = frozenset({"shuffled", "astray", "no-links", "no-list", "nameless"})
 """Faults that a single record cannot have."""
 
+LARGE = frozenset({"too-large", "told-large", "gzip-large"})
+"""Faults that a page of one record cannot have: it is no larger than that record."""
+
 
 def sparse(content: Json, query: Mapping[str, str]) -> Json:
     """Leave only the attributes that ``fields[TYPE]`` asks for."""

@@ -11,7 +11,7 @@ from forwarder.pulse import Pulse
 from forwarder.simulator.endpoint import Answer
 
 OVERSIZE = 80 << 20
-"""Bytes of a page that is too large."""
+"""Bytes that make a page too large."""
 
 _SLOW_PIECES = 20
 _SLOW_PAUSE = 0.1
@@ -29,8 +29,11 @@ async def send(
             return _reset(request)
         case "cut" | "stall" | "slow":
             return await _in_pieces(request, answer, kind, pulse)
-        case "too-large":
-            return await _too_large(request, answer, oversize)
+        case "too-large" | "told-large":
+            return await _too_large(request, answer, oversize, told=kind == "told-large")
+        case "gzip-large":
+            body = gzip.compress(answer.body[:-1] + b" " * oversize + answer.body[-1:], 1, mtime=0)
+            return web.Response(status=answer.status, body=body, headers=answer.headers | {"Content-Encoding": "gzip"})
         case _:
             return _at_once(request, answer, kind)
 
@@ -56,6 +59,11 @@ def _pack(body: bytes) -> bytes:
     return gzip.compress(body, mtime=0)
 
 
+def _pack_in_parts(body: bytes) -> bytes:
+    half = len(body) // 2
+    return _pack(body[:half]) + _pack(body[half:])
+
+
 def _page(status: int, title: bytes) -> web.Response:
     return web.Response(status=status, body=_HTML % (title, title), content_type="text/html")
 
@@ -66,7 +74,13 @@ _SOMEBODY_ELSES: Mapping[str, Callable[[web.Request, Answer], web.Response]] = {
     "blank": lambda *_: web.Response(status=500),
     "quota": lambda *_: web.json_response({"errors": [{"title": "Quota exceeded"}]}, status=429),
     "unheard-of": lambda *_: web.Response(status=418),
+    "accepted": lambda *_: web.Response(status=202),
+    "portal": lambda *_: _page(200, b"Log in to this network"),
+    "not-api": lambda *_: web.json_response({"status": "ok"}),
+    "gateway": lambda *_: web.json_response({"message": "Forbidden"}, status=403),
+    "proxy-auth": lambda *_: web.Response(status=407, headers={"Proxy-Authenticate": "Basic"}),
     "retry-at": _come_back,
+    "retry-in": lambda *_: web.Response(status=503, headers={"Retry-After": "7"}),
     "retry-odd": lambda *_: web.Response(status=503, headers={"Retry-After": "soon"}),
     "redirect": _redirect,
 }
@@ -77,6 +91,7 @@ _BODIES: Mapping[str, tuple[Callable[[bytes], bytes], str]] = {
     "nothing": (lambda _: b"", ""),
     "encoded": (bytes, "br"),
     "gzip": (_pack, "gzip"),
+    "gzip-parts": (_pack_in_parts, "gzip"),
     "gzip-cut": (lambda body: _pack(body)[:-9], "gzip"),
     "gzip-broken": (lambda body: _pack(body)[: len(body) // 20] + b"\xff" * 40, "gzip"),
 }
@@ -112,12 +127,13 @@ async def _in_pieces(request: web.Request, answer: Answer, kind: str, pulse: Pul
     return response
 
 
-async def _too_large(request: web.Request, answer: Answer, oversize: int) -> web.StreamResponse:
+async def _too_large(request: web.Request, answer: Answer, oversize: int, *, told: bool) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    response.content_length = len(answer.body) + oversize if told else None
     await response.prepare(request)
     # Space between the tokens is still JSON: nothing but the size is wrong with this page.
     await response.write(answer.body[:-1])
-    for _ in range(oversize // len(_PADDING)):
-        await response.write(_PADDING)
+    for left in range(oversize, 0, -len(_PADDING)):
+        await response.write(_PADDING[:left])
     await response.write(answer.body[-1:])
     return response

@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from heapq import heappop, heappush
 from random import Random
 
@@ -27,6 +27,7 @@ class World:
     :param late: share of appended records that become visible late, at the place in the list where they belong
     :param late_by: at most so many seconds late
     :param odd: share of records that are hard to read (:class:`~forwarder.simulator.activity.Activity`)
+    :param odd_ids: ids of some records by number, however odd
     """
 
     def __init__(
@@ -38,12 +39,13 @@ class World:
         late: float = 0.0,
         late_by: float = 30.0,
         odd: float = 0.0,
+        odd_ids: Mapping[int, str] | None = None,
         employees: int = 40,
         clock: Clock | None = None,
     ) -> None:
         self.seed = seed
         self.clock = clock or SystemClock()
-        self.activity = Activity(seed, employees=employees, odd=odd)
+        self.activity = Activity(seed, employees=employees, odd=odd, odd_ids=odd_ids)
         self._late, self._late_by = late, late_by
         now = self.clock.now()
         self._times = history(records, now - int(days * DAY), now, Random(seed)) if records else array("q")

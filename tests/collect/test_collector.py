@@ -366,6 +366,35 @@ async def test_a_failed_look_up_never_holds_a_page_up(tmp_path: Path) -> None:
     assert len(bench.persona.looked_up) == 1
 
 
+async def test_look_ups_end_where_an_answer_says_that_nothing_is_left_of_the_rate_limit(tmp_path: Path) -> None:
+    """The answer to a look-up counts as much as a page does; the others wait for a page that names their users."""
+    bench = Bench(tmp_path)
+    bench.persona.included = False
+    bench.persona.rate = RateLimit(300, 0, 50.0)
+    for number in range(5):
+        bench.persona.make(1, user=f"user_{number}")
+    async with bench.running():
+        began = LoopClock().monotonic()
+        await asyncio.sleep(70)
+    assert len(bench.persona.looked_up) == 2  # one for each page
+    assert [at - began >= 50 for at, _, _ in bench.persona.asked] == [False, True]
+
+
+@pytest.mark.parametrize("kind", ["server_error", "rate_limited"])
+async def test_whoever_asks_a_look_up_to_come_back_later_is_not_asked_before(tmp_path: Path, kind: str) -> None:
+    bench = Bench(tmp_path)
+    bench.persona.included = False
+    bench.persona.look_up_fails = Retryable("Persona answered 503", retry_after=50.0, kind=kind)
+    for number in range(5):
+        bench.persona.make(1, user=f"user_{number}")
+    async with bench.running():
+        began = LoopClock().monotonic()
+        await asyncio.sleep(49)
+        assert len(bench.persona.looked_up) == 1
+        await asyncio.sleep(30)
+    assert [at - began >= 50 for at, _, _ in bench.persona.asked] == [False, True]
+
+
 async def test_a_full_backlog_pauses_collecting_until_the_sinks_caught_up(tmp_path: Path) -> None:
     """Nothing is lost and nothing piles up: Persona keeps the log meanwhile."""
     bench = Bench(tmp_path, page_size=10)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.chronicle import Made
 from tests.simulation.plan import MISTAKES, Happening, Kind
+from tests.simulation.surroundings import BROKEN_KEYS
 
 if TYPE_CHECKING:
     from tests.simulation.stage import Stage
@@ -35,7 +36,11 @@ def calm(stage: "Stage") -> None:
     stage.persona.faults.set([])
     stage.persona.faults.upcoming.clear()
     stage.network.weather.clear()
+    if stage.way.trouble:
+        _mend_way(stage)
     stage.persona.api_keys.add(stage.key)
+    if stage.key_is_broken:
+        _write_key(stage)
     stage.disk.full = False
     stage.disk.room = None
     stage.disk.die_at(None)
@@ -80,7 +85,32 @@ def _rotate_key(stage: "Stage", _: Happening) -> None:
     stage.key = KEYS[1]
     stage.persona.api_keys.clear()
     stage.persona.api_keys.add(stage.key)
-    stage.loop.call_later(stage.plan.poll_interval * 2, stage.key_file.write_text, KEYS[1] + "\n")
+    stage.loop.call_later(stage.plan.poll_interval * 2, _write_key, stage)
+
+
+def _break_key(stage: "Stage", one: Happening) -> None:
+    """Somebody writes the file in two steps, or by mistake."""
+    stage.key_file.write_text(BROKEN_KEYS[one.what])
+    stage.key_is_broken = True
+    stage.loop.call_later(one.lasts, _write_key, stage)
+
+
+def _write_key(stage: "Stage") -> None:
+    stage.key_is_broken = False
+    stage.key_file.write_text(stage.key + "\n")
+
+
+def _block_way(stage: "Stage", one: Happening) -> None:
+    stage.way.suffer(one.what)
+    if one.what == "socks":
+        stage.life.stop()  # the proxy is the environment's, which no process reads again
+    stage.loop.call_later(one.lasts, _mend_way, stage)
+
+
+def _mend_way(stage: "Stage") -> None:
+    if stage.way.trouble == "socks":
+        stage.life.stop()
+    stage.way.suffer("")
 
 
 def _behave(stage: "Stage", one: Happening) -> None:
@@ -216,6 +246,8 @@ _ACTS: Mapping[Kind, Callable[["Stage", Happening], None]] = {
     "persona-away": _away,
     "key-revoked": _revoke_key,
     "key-rotated": _rotate_key,
+    "key-broken": _break_key,
+    "way": _block_way,
     "included": _behave,
     "links": _behave,
     "inflection": _behave,

@@ -166,15 +166,36 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         await self.network.dial(sock, address)
 
     async def create_connection(
-        self, protocol_factory: Any, host: Any = None, port: Any = None, *, sock: Any = None, **_: Any
+        self,
+        protocol_factory: Any,
+        host: Any = None,
+        port: Any = None,
+        *,
+        sock: Any = None,
+        ssl: Any = None,
+        server_hostname: str | None = None,
+        **_: Any,
     ) -> tuple[Any, Any]:
-        """Connect within the simulated network; TLS is not spoken in it."""
-        made: tuple[Any, Any] = await self.network.connect(protocol_factory, host, port, sock)
-        return made
+        """Connect within the simulated network, and shake hands where TLS is wanted."""
+        transport, protocol = await self.network.connect(protocol_factory if ssl is None else _Idle, host, port, sock)
+        if ssl is None:
+            return transport, protocol
+        inner = protocol_factory()
+        try:
+            encrypted = await self.start_tls(transport, inner, ssl, server_hostname=server_hostname)
+        except BaseException:
+            transport.abort()
+            raise
+        inner.connection_made(encrypted)
+        return encrypted, inner
 
     async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
         """Listen within the simulated network."""
         return self.network.listen(protocol_factory, host, port)
+
+
+class _Idle(asyncio.Protocol):
+    """Holds a connection until TLS does."""
 
 
 def _create_task(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, T], **options: Any) -> "asyncio.Task[T]":

@@ -1,12 +1,13 @@
 """A network inside one event loop: connections that can be refused, stalled, cut, and listened in on.
 
 Bytes arrive after a latency, in order. Each connection has two ends, and each end belongs to the process that made it;
-when that dies, its peer sees a reset. Nothing leaves the machine, and TLS is not spoken.
+when that dies, its peer sees a reset. Nothing leaves the machine. TLS is spoken over a connection as over a real one.
 """
 
 import asyncio
 import itertools
 import socket
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any, Literal
@@ -22,7 +23,7 @@ class Network:
 
     :ivar weather: how each ``(host, port)`` can be reached at the moment; clear unless it is named
     :ivar listen_in: called with the address and the bytes of whatever is sent
-    :ivar dialled: every address that anybody has tried to reach
+    :ivar dialled: every address that a process has tried to reach; what the world itself reaches is none's
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class Network:
     def resolve(self, host: Any, port: Any) -> list[Any]:
         """Take any name for an address."""
         text = host.decode() if isinstance(host, bytes) else host
+        text = "127.0.0.1" if text == "localhost" else text
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (text, int(port or 0)))]
 
     async def dial(self, sock: socket.socket, address: Any) -> None:
@@ -81,6 +83,15 @@ class Network:
 
     # What the world does
 
+    def protocol_factory(self, where: tuple[str, int]) -> Callable[[], Any]:
+        """What takes a connection to *where*."""
+        return self._listening[where].protocol_factory
+
+    def hang_up(self, where: tuple[str, int]) -> None:
+        """Reset every connection to *where*, for both ends."""
+        for end in [end for end in self._ends.values() if end.there == where]:
+            end.peer.abort()
+
     def drop(self, process: Process) -> None:
         """Let go of all that *process* had open, as the kernel does for the dead: peers see a reset."""
         for end in [end for end in self._ends.values() if end.process is process]:
@@ -89,14 +100,15 @@ class Network:
             del self._listening[where]
 
     def open_ends(self, process: Process) -> int:
-        """How many connections *process* holds, its listening ones included."""
+        """How many connections *process* holds, its listening ones included, those left out that it has closed."""
         listening = sum(server.process is process for server in self._listening.values())
-        return listening + sum(end.process is process for end in self._ends.values())
+        return listening + sum(end.process is process and not end.is_left for end in self._ends.values())
 
     # Inside
 
     async def _reach(self, where: tuple[str, int]) -> None:
-        self.dialled.add(where)
+        if current_process() is not None:
+            self.dialled.add(where)
         weather = self.weather.get(where, "clear")
         if weather == "silent":
             await asyncio.Event().wait()
@@ -121,6 +133,7 @@ class End(asyncio.Transport):
     """One end of a connection: the transport of whoever made it."""
 
     peer: "End"
+    _start_tls_compatible = True
 
     def __init__(
         self,
@@ -194,6 +207,12 @@ class End(asyncio.Transport):
         """Whether it was closed from this end, or is lost."""
         return self._closing
 
+    @property
+    def is_left(self) -> bool:
+        """Whether TLS is taking leave on it: whoever spoke on it has closed it."""
+        protocol = self._protocol
+        return isinstance(protocol, SSLProtocol) and protocol._app_transport.is_closing()
+
     def pause_reading(self) -> None:
         """Keep what arrives."""
         self._paused = True
@@ -231,7 +250,19 @@ class End(asyncio.Transport):
         self._loop.call_at(self._arrives, callback, *args, context=self.peer.context)
 
     def _receive(self, data: bytes) -> None:
-        self._hand_on(lambda: self._protocol.data_received(data))
+        self._hand_on(lambda: self._feed(data))
+
+    def _feed(self, data: bytes) -> None:
+        protocol, left = self._protocol, memoryview(data)
+        if not isinstance(protocol, asyncio.BufferedProtocol):
+            protocol.data_received(data)
+            return
+        while left and not self._lost:
+            room = memoryview(protocol.get_buffer(len(left)))
+            size = min(len(room), len(left))
+            room[:size] = left[:size]
+            left = left[size:]
+            protocol.buffer_updated(size)
 
     def _receive_end(self) -> None:
         self._hand_on(self._end)
@@ -247,6 +278,10 @@ class End(asyncio.Transport):
             self._waiting.append(event)
         else:
             event()
+
+    def _force_close(self, _: BaseException) -> None:
+        """What TLS does to a connection on which it is not understood."""
+        self.abort()
 
     def _reset_peer(self) -> None:
         peer = self.peer

@@ -9,20 +9,25 @@ from collections import defaultdict
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
+from urllib.parse import quote
 
 from forwarder.clock import SECOND, format_rfc3339, parse_rfc3339
 from forwarder.journal.letters import list_dead_letters
 from forwarder.journal.status import SourceStatus, read_status
 from forwarder.simulator.world import RETENTION
+from tests.peers.hec import TOKEN
 from tests.simulation import hardship_checks as hardships
+from tests.simulation.acts import KEYS
 from tests.simulation.chronicle import Made
 from tests.simulation.destination import Destination, Receipt
 from tests.simulation.life import Life
 from tests.simulation.splunk import Splunk
 from tests.simulation.stage import PERSONA, REST_POLLS, Stage
 from tests.simulation.storage import DISK_TROUBLES
+from tests.simulation.way import CREDENTIALS, PASSWORD
 
-UNREADABLE = {"garbage", "too-large", "nested", "no-links", "no-list", "astray"}
+UNREADABLE = {"garbage", "too-large", "nested", "deep", "no-links", "no-list", "astray"}
+WAITS = {"429": 1.0, "quota": 60.0, "rate-odd": 3600.0, "retry-in": 7.0}
 BREAKS = {"reset", "cut", "stall", "too-large"}
 
 
@@ -56,6 +61,7 @@ class Judgement:
         for name, destination in self.stage.destinations.items():
             yield from self._nothing_invented(name, destination)
             yield from self._filters_kept(name, destination)
+            yield from self._start_kept(name, destination)
             yield from self._equal_content(name, destination)
             yield from self._duplicates_explained(name, destination)
             if isinstance(destination, Splunk):
@@ -69,6 +75,7 @@ class Judgement:
         yield from self._rate_kept()
         yield from self._throttling_obeyed()
         yield from self._ends_as_promised()
+        yield from self._secrets_kept()
         yield from self._at_rest()
         yield from hardships.violations(self.stage)
         if self.stage.disk.seen:
@@ -105,6 +112,15 @@ class Judgement:
             if attributes and all(_matches(pattern, attributes) for pattern in excludes):
                 yield f"{name} got {receipt.id}, which it leaves out"
 
+    def _start_kept(self, name: str, destination: Destination) -> Iterator[str]:
+        start = parse_rfc3339(self.plan.start)
+        if start is None:
+            return
+        for receipt in destination.receipts:
+            claimed = parse_rfc3339(self.resources[receipt.id]["attributes"].get("created-at"))
+            if claimed is not None and claimed < start:
+                yield f"{name} got {receipt.id} of {format_rfc3339(claimed)}, from before the start {self.plan.start}"
+
     def _is_due(self, name: str, id_: str, made: Made) -> bool:
         if made.made < self.stage.known_since.get(name, math.inf) and not self._from_the_first(name):
             return False
@@ -113,6 +129,8 @@ class Judgement:
             return False
         if self.plan.start == "all":
             return True
+        if (start := parse_rfc3339(self.plan.start)) is not None:
+            return made.created >= start and self._claims_its_own_time(id_, made)
         first = self.first_stored
         return first is not None and made.created >= first and self._claims_its_own_time(id_, made)
 
@@ -266,7 +284,8 @@ class Judgement:
         for asked in self.chronicle.asked:
             by_life[asked.life].append(asked)
         polls = math.ceil(60 / plan.poll_interval) + 1
-        window = 60 - 4 * plan.latency
+        # What is asked over a new connection arrives later, where it has to be made first.
+        window = 60 - (20 if self.stage.way.is_encrypted else 4) * plan.latency
         for life, requests in by_life.items():
             learned = next((one.at for one in requests if one.status == 200), math.inf)
             first = 0
@@ -277,6 +296,7 @@ class Judgement:
                 allowed = max(math.floor(plan.rate_share * limit + 1e-9), polls)
                 # A request on a kept connection that breaks is repeated by the client at once, and paid back later.
                 allowed += sum(one.fault in BREAKS for one in requests[first : last + 1])
+                allowed += sum(requests[first].at <= at <= asked.at for at in self.stage.way.broken_at)
                 if last - first + 1 > allowed:
                     yield (
                         f"life {life} asked {last - first + 1} times within a minute, up to {asked.at:.3f}; its share "
@@ -285,13 +305,17 @@ class Judgement:
                     break
 
     def _throttling_obeyed(self) -> Iterator[str]:
-        """After a 429 nobody asks before its reset: a second where the simulator's fault says so, else a minute."""
+        """After a 429 nobody asks before its reset: a second where the simulator's fault says so, else a minute.
+
+        Nor after a page that says that nothing is left: an hour at most, however far off the reset is. What an answer
+        beside it asks for with ``Retry-After`` is kept, too, where a page was asked for.
+        """
         closed = (-1, 0.0)
         for asked in self.chronicle.asked:
             if asked.life == closed[0] and asked.at < closed[1]:
                 yield f"life {asked.life} was told to wait until {closed[1]:.3f}, and asked at {asked.at:.3f}"
-            wait = {"429": 1.0, "quota": 60.0}.get(asked.fault)
-            if wait is not None:
+            wait = WAITS.get(asked.fault)
+            if wait is not None and not (asked.fault == "rate-odd" and asked.status != 200):
                 closed = (asked.life, asked.at + wait - 3 * self.plan.latency - 0.01)
 
     def _ends_as_promised(self) -> Iterator[str]:
@@ -300,6 +324,8 @@ class Judgement:
             if life.crashed or life.exit_status == 0:
                 if life.exit_status == 0 and not life.asked_to_stop:
                     yield f"life {life.number} ended with 0 and nobody had asked it to stop"
+                if life.number in self.stage.mistaken:
+                    yield f"life {life.number} ran, and its configuration was wrong"
             elif life.exit_status == 78 and (
                 life.number in self.stage.mistaken or self._key_was_wrong_from_the_first(life)
             ):
@@ -312,8 +338,18 @@ class Judgement:
             if self._is_fault_of_ours(line):
                 what = line.get("message") or repr(line.get("exc_info"))
                 yield f"life {number} logged {line['event']} at {at:.3f}: {what}"
-        if strangers := {where for where in self.stage.network.dialled if where[0] != PERSONA[0]}:
+        known = {PERSONA[0], self.stage.way.first[0]}
+        if strangers := {where for where in self.stage.network.dialled if where[0] not in known}:
             yield f"somebody called {strangers}"
+
+    def _secrets_kept(self) -> Iterator[str]:
+        """What a log line or a last word shows, whoever repeats it to us."""
+        told = [*(repr(line) for _, _, line in self.chronicle.lines), *(life.reason for life in self.stage.lives)]
+        for secret in (*KEYS, TOKEN, PASSWORD, quote(PASSWORD, safe=""), CREDENTIALS.decode()):
+            if any(secret in text for text in told):
+                yield f"the log shows the secret {secret}"
+        if self.stage.way.overheard:
+            yield "a server whose certificate nobody trusts was asked"
 
     def _key_was_wrong_from_the_first(self, life: Life) -> bool:
         """Whether Persona had not answered this life well, nor, with a key that it refuses, any life before it."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Literal
 
-from tests.simulation import hardships
+from tests.simulation import hardships, surroundings
 
 LOST_CURSORS = ("400", "404", "empty", "page-one")
 
@@ -50,7 +50,7 @@ SINK_TROUBLES = (
 Kind = Literal[
     "append", "late", "back-dated", "answers", "faults", "persona-away", "key-revoked", "key-rotated", "our-clock",
     "their-clock", "crash", "disk-crash", "restart", "sink", "disk-full", "disk-error", "disk-busy", "included",
-    "links", "inflection", "long-outage", "look",
+    "links", "inflection", "long-outage", "look", "key-broken", "way",
     "journal", "backup", "restore", "command", "disk-tight", "stop-twice",
 ]  # fmt: skip
 
@@ -139,6 +139,8 @@ class Plan:
     happenings: tuple[Happening, ...]
     grace: float = 25.0
     """Seconds that an orderly stop may take."""
+    way: surroundings.Way = "plain"
+    odd_ids: bool = False
 
     def without(self, numbers: Sequence[int]) -> "Plan":
         """The same world, less some of its happenings."""
@@ -186,7 +188,13 @@ def draw(seed: int) -> Plan:
     plan = replace(plan, happenings=_in_turn(_happenings(random, plan)))
     plan = _with_oddities(Random(f"oddities of {seed}"), plan)
     plan = _with_splunk(Random(f"splunk of {seed}"), plan)
-    return hardships.added(Random(f"hardships of {seed}"), plan)
+    plan = hardships.added(Random(f"hardships of {seed}"), plan)
+    return _with_surroundings(surroundings.draw(seed, plan), plan)
+
+
+def _with_surroundings(drawn: surroundings.Drawn, plan: Plan) -> Plan:
+    rare = [Happening(*row) for row in drawn.rows]
+    return replace(plan, **drawn.fields, happenings=_in_turn([*plan.happenings, *rare]))
 
 
 def _with_oddities(random: Random, plan: Plan) -> Plan:

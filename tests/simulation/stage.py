@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import ssl
 from contextvars import copy_context
 from pathlib import Path
@@ -21,11 +22,13 @@ from tests.simulation.chronicle import Chronicle, Claim, Made, Requests
 from tests.simulation.destination import Destination, WorldSink
 from tests.simulation.disk import Disk
 from tests.simulation.life import Life, OurClock, begin, configure_logs, variables
-from tests.simulation.loop import Deadlock, Exhausted, SimulatedLoop
+from tests.simulation.loop import Deadlock, Exhausted, SimulatedLoop, current_process
 from tests.simulation.network import Network
 from tests.simulation.plan import Plan, SinkPlan
 from tests.simulation.splunk import Splunk
 from tests.simulation.storage import Storage
+from tests.simulation.surroundings import ODD_IDS
+from tests.simulation.way import CREDENTIALS, PROXY, Way
 
 BEGINNING = 1000.0
 """The loop's time at which a world begins."""
@@ -59,8 +62,6 @@ class Stage:
     The attributes are what :mod:`~tests.simulation.acts` changes and what the oracle looks at.
     """
 
-    persona_address = PERSONA
-
     def __init__(self, plan: Plan, folder: Path, *, verbose: bool = False) -> None:
         self.plan = plan
         self.random = Random(f"stage {plan.seed}")
@@ -79,6 +80,10 @@ class Stage:
         """The key that Persona takes, its bad moments aside; an older one is never taken again."""
         self.key_file = folder / "key"
         self.key_file.write_text(KEYS[0])
+        self.key_is_broken = False
+        """Whether the file holds what is no key, or nothing; a life that begins with nothing in it ends at once."""
+        self.way = Way(plan.way, self.network, PERSONA, folder)
+        self.persona_address = self.way.persona
         # The configuration of the next life.
         self.sinks = {sink.name: sink for sink in plan.sinks}
         self.configured = [*self.sinks]
@@ -119,8 +124,9 @@ class Stage:
         self.disk.watch(HIDDEN)
         asyncio.set_event_loop(self.loop)
         try:
-            # No TLS is spoken here, and reading the machine's trust anchors is a twentieth of a world's time.
-            with self.disk, patch.object(ssl.SSLContext, "load_default_certs"):
+            # Nobody here has a certificate of theirs, and reading them takes a twentieth of a world's time.
+            trusted = patch.object(ssl.SSLContext, "load_default_certs")
+            with self.disk, trusted, patch.dict(os.environ):
                 self.loop.run_until_complete(self._all())
         except Deadlock:
             self.chronicle.troubles.append("deadlock: nothing is ready, and no timer will make anything ready")
@@ -161,6 +167,7 @@ class Stage:
             records=plan.history,
             days=plan.history_days,
             odd=plan.odd,
+            odd_ids=dict(enumerate(ODD_IDS)) if plan.odd_ids else None,
             employees=plan.employees,
             clock=self.persona_clock,
         )
@@ -172,6 +179,7 @@ class Stage:
         )
         self.persona.stats = Requests(self.chronicle.request)
         await self.persona.start()
+        await self.way.open()
 
     # The daemon's lives
 
@@ -202,7 +210,9 @@ class Stage:
             key_file=self.key_file,
             journal=self.state / "forwarder.db",
         )
-        if self.mistake:
+        configuration |= self.way.variables()
+        self.way.enter(os.environ)
+        if self.mistake or (self.key_is_broken and not self.key_file.read_text().strip()):
             self.mistaken.add(number)
             configuration |= self.mistake
             self.mistake = {}
@@ -303,8 +313,12 @@ class Stage:
     # Inside
 
     def _listen_in(self, where: tuple[str, int], data: bytes) -> None:
+        if current_process() is None:
+            return  # Persona may repeat a key in what it says
         if where != PERSONA and any(key.encode() in data for key in KEYS):
             self.chronicle.troubles.append(f"the API key was sent to {where[0]}:{where[1]}")
+        if where != PROXY and CREDENTIALS in data:
+            self.chronicle.troubles.append(f"the proxy's password was sent to {where[0]}:{where[1]}")
         if where != SPLUNK and TOKEN.encode() in data:
             self.chronicle.troubles.append(f"the token was sent to {where[0]}:{where[1]}")
 

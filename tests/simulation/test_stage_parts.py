@@ -2,13 +2,17 @@
 
 import asyncio
 import inspect
+import ssl
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.simulation.loop import Deadlock, Exhausted, Process, SimulatedLoop
 from tests.simulation.network import Network
+from tests.simulation.way import CREDENTIALS, HOST, PROXY, Way
 
 
 @pytest.fixture
@@ -112,8 +116,9 @@ def test_work_for_threads_keeps_its_order_however_long_each_takes(loop: Simulate
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while line := await reader.readline():
-        writer.write(line.upper())
+    with suppress(ConnectionError):
+        while line := await reader.readline():
+            writer.write(line.upper())
     writer.close()
 
 
@@ -150,6 +155,51 @@ def test_who_dies_leaves_a_reset_and_no_listener(loop: SimulatedLoop) -> None:
     loop.run_until_complete(main())
     assert loop.network.open_ends(server) == 0
     lay_to_rest(server)
+
+
+def test_tls_is_spoken_as_over_a_real_connection(loop: SimulatedLoop, tmp_path: Path) -> None:
+    """With whom the anchors name, and with nobody else; a connection that is hung up on is reset at both ends."""
+    way = Way("tls", loop.network, ("127.0.0.1", 7), tmp_path)
+
+    async def main() -> None:
+        await asyncio.start_server(_echo, "127.0.0.1", 7)
+        await way.open()
+        trusting = ssl.create_default_context(cafile=way.variables()["FORWARDER_PERSONA_TLS_CA_FILE"])
+        reader, writer = await asyncio.open_connection(*HOST, ssl=trusting)
+        writer.write(b"a\n")
+        assert await reader.readline() == b"A\n"
+        loop.network.hang_up(HOST)
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
+        way.suffer("untrusted")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.open_connection(*HOST, ssl=trusting)
+        assert not way.overheard
+        await asyncio.sleep(60)  # until everybody has taken leave
+
+    loop.run_until_complete(main())
+
+
+def test_a_proxy_opens_a_tunnel_for_its_password_alone(loop: SimulatedLoop, tmp_path: Path) -> None:
+    way = Way("proxy-password", loop.network, ("127.0.0.1", 7), tmp_path)
+
+    async def answer_to(request: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection(*PROXY)
+        writer.write(b"CONNECT persona.example:443 HTTP/1.1\r\n" + request + b"\r\n")
+        line = await reader.readline()
+        writer.close()
+        await asyncio.sleep(60)  # until everybody has taken leave
+        return line
+
+    async def main() -> list[bytes]:
+        await asyncio.start_server(_echo, "127.0.0.1", 7)
+        await way.open()
+        return [await answer_to(one) for one in (b"", b"Proxy-Authorization: " + CREDENTIALS + b"\r\n")]
+
+    refused, opened = loop.run_until_complete(main())
+    assert refused.startswith(b"HTTP/1.1 407 ")
+    assert opened.startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(("weather", "error"), [("refused", ConnectionRefusedError), ("silent", TimeoutError)])

@@ -13,7 +13,7 @@ import pytest
 from yarl import URL
 
 from forwarder.cli.simulate import EPILOG
-from forwarder.simulator import Fault, SimulatedPersona, World
+from forwarder.simulator import API_KEY, Fault, SimulatedPersona, World
 from forwarder.simulator.faults import OTHERS, STATUSES
 
 _WITH_RATE_HEADERS = {400, 403, 404, 429}
@@ -129,10 +129,57 @@ async def test_a_redirect_leads_to_another_host_where_the_key_would_be_counted(p
     assert persona.stats.followed_redirects == 1
 
 
-async def test_a_page_too_large_is_large_unless_it_has_one_record(persona: SimulatedPersona) -> None:
-    persona.faults.next("too-large", "too-large")
-    assert len((await ask(persona))[2]) > 3 << 20
+@pytest.mark.parametrize(("kind", "told"), [("too-large", False), ("told-large", True), ("gzip-large", True)])
+async def test_a_page_too_large_is_large_unless_it_has_one_record(
+    persona: SimulatedPersona, kind: str, told: bool
+) -> None:
+    persona.faults.next(kind, kind)
+    _, headers, body = await ask(persona)
+    assert len(body) > 3 << 20
+    assert ("Content-Length" in headers) == told
     assert len((await ask(persona, size=1))[2]) < 10_000
+
+
+async def test_what_is_too_large_is_so_by_as_many_bytes_as_were_asked_for() -> None:
+    async with SimulatedPersona(World(records=3), oversize=200_000) as persona:
+        usual = len((await ask(persona))[2])
+        persona.faults.next("too-large")
+        assert len((await ask(persona))[2]) == usual + 200_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "text"),
+    [
+        ("accepted", 202, b""),
+        ("portal", 200, b"<h1>Log in"),
+        ("not-api", 200, b'{"status"'),
+        ("gateway", 403, b'{"message"'),
+        ("proxy-auth", 407, b""),
+        ("unpermitted", 403, b"does not have the permission"),
+        ("wordy", 500, API_KEY.encode()),
+        ("retry-in", 503, b""),
+    ],
+)
+async def test_what_says_nothing_about_the_log(persona: SimulatedPersona, kind: str, status: int, text: bytes) -> None:
+    persona.faults.next(kind)
+    seen, headers, body = await ask(persona)
+    assert (seen, text in body) == (status, True)
+    assert headers.get("Retry-After") == ("7" if kind == "retry-in" else None)
+
+
+async def test_a_body_that_is_compressed_in_parts_is_whole(persona: SimulatedPersona) -> None:
+    whole = (await ask(persona, size=10))[2]
+    persona.faults.next("gzip-parts")
+    assert gzip.decompress((await raw(persona))[1]) == whole
+
+
+async def test_rate_headers_can_be_absent_alone_or_odd(persona: SimulatedPersona) -> None:
+    persona.faults.next("rate-unsaid", "rate-half", "rate-odd")
+    seen = [(await ask(persona))[1] for _ in range(3)]
+    said = [{name: text for name, text in headers.items() if name.startswith("RateLimit")} for headers in seen]
+    assert said[:2] == [{}, {"RateLimit-Limit": "300"}]
+    assert (said[2]["RateLimit-Limit"], said[2]["RateLimit-Remaining"]) == ("0", "0")
+    assert int(said[2]["RateLimit-Reset"]) > 1_000_000_000
 
 
 async def test_a_shuffled_page_has_the_same_records_and_links(persona: SimulatedPersona) -> None:

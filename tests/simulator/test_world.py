@@ -184,6 +184,12 @@ def test_a_record_can_be_found_by_its_id(index: int, seed: int) -> None:
     assert len(ids.record(index)) == len("ual_") + 24
 
 
+def test_some_ids_can_be_as_odd_as_one_likes() -> None:
+    a_world = World(records=3, odd_ids={0: ".", 2: "a/b"})
+    assert [a_world.position(id_) for id_ in a_world.ids()] == [0, 1, 2]
+    assert [resource["id"] for resource, _ in a_world.slice(0, 3)] == ["a/b", *a_world.listed()[1:]]
+
+
 def test_a_million_records_are_ready_within_seconds() -> None:
     began = time.perf_counter()
     a_world = world(records=1_000_000, days=170)
