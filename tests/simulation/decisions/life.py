@@ -181,9 +181,12 @@ class Life:
             self._configured = tuple(sorted(self._sinks))
         self._birth()
         # Whatever clock was put back last: sweeps have to be due again.
-        end = self._now + 2 * dims.sweep_interval + 2 * max((abs(by) for _, by in self.plan.their_clock), default=0)
+        rest = 2 * dims.sweep_interval + 2 * max((abs(by) for _, by in self.plan.their_clock), default=0)
+        end, stuck = self._now + rest, 0
         for _ in range(TURNS):
             seconds = self._turn()
+            if len(self._memory.stuck) > stuck:  # until then it may have kept the next sweep from being opened
+                end, stuck = self._now + rest, len(self._memory.stuck)
             if seconds > 0 and not self._unfinished():
                 if self._now >= end:
                     break
