@@ -16,6 +16,9 @@ _GAP_COLUMNS = tuple(field.name for field in fields(Gap))
 _GAP_NAMES = ", ".join(_GAP_COLUMNS)
 _PUT_GAP = f"INSERT OR REPLACE INTO gap (source, {_GAP_NAMES}) VALUES (?{', ?' * len(_GAP_COLUMNS)})"  # noqa: S608 # column names of our own dataclass
 
+_AFTER_ALL = (1 << 63) - 1
+"""A time that every record is older than."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
@@ -128,12 +131,10 @@ def known_below(db: sqlite3.Connection, source: int, id_: str | None, at: int | 
 
     *at* is the time of *id_* where the journal does not know it; without either, every record is older.
     """
-    (found,) = db.execute(
-        "SELECT max(at) FROM ids WHERE source = ? AND n <= ? AND at < "
-        "coalesce((SELECT at FROM ids WHERE source = ? AND id = ?), ?, 9223372036854775807)",
-        (source, mark, source, id_, at),
-    ).fetchone()
-    return None if found is None else int(found)
+    listed = db.execute("SELECT at FROM ids WHERE source = ? AND id = ?", (source, id_)).fetchone()
+    below = at if listed is None else int(listed[0])
+    older = nearest_older(db, source, _AFTER_ALL if below is None else below, mark)
+    return None if older is None else older.at
 
 
 def apply(

@@ -148,12 +148,7 @@ class Store:
 
     def step_over(self, gap_id: int, server_time: int, collected: int) -> Changes:
         gap = self.tables.gaps[gap_id]
-        below, order = ledger.look_below(gap, server_time), self.tables.order
-        older = [
-            (times[0], id_) for id_, times in self.tables.times.items() if times[0] < below and order[id_] <= gap.mark
-        ]
-        at, id_ = max(older, default=(0, ""))
-        outcome = PageUnreadable(server_time, Row(id_, at) if older else None)
+        outcome = PageUnreadable(server_time, self._nearest_older(ledger.look_below(gap, server_time), gap.mark))
         return self.collect(gap_id, outcome, collected, BEGINNING)
 
     def release(self, now: int, older_than: int = 0) -> None:
@@ -217,10 +212,15 @@ class Store:
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _known_below(self, id_: str | None, at: int | None, mark: int) -> int | None:
-        times, order = self.tables.times, self.tables.order
-        below = times[id_][0] if id_ in times else at
-        known = (time for other, (time, _) in times.items() if order[other] <= mark and (below is None or time < below))
-        return max(known, default=None)
+        times = self.tables.times
+        older = self._nearest_older(times[id_][0] if id_ in times else at, mark)
+        return None if older is None else older.at
+
+    def _nearest_older(self, below: int | None, mark: int) -> Row | None:
+        order = self.tables.order
+        known = ((at, id_) for id_, (at, _) in self.tables.times.items() if order[id_] <= mark)
+        older = max((one for one in known if below is None or one[0] < below), default=None)
+        return None if older is None else Row(older[1], older[0])
 
     def _enter(self, changes: Changes, rows: Sequence[Row], collected: int, seen: int) -> None:
         tables, gap = self.tables, changes.gap.id
