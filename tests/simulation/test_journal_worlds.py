@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.plan import MISTAKES, Happening, Kind, Plan, SinkPlan, draw
-from tests.simulation.playing import Verdict, play_apart
+from tests.simulation.plan import Happening, Kind, Plan
+from tests.simulation.quiet import QUIET, SINK, kept
 from tests.simulation.storage import TROUBLES
 
-SINK = SinkPlan("one", "json", 1, 10, 0.0, points_out=True, remembers=False, latency=0.01)
+ONE = replace(SINK, batch=10)
 
 
 def at(moment: float, kind: Kind, what: Any = None, lasts: float = 0.0) -> Happening:
@@ -20,40 +20,17 @@ def at(moment: float, kind: Kind, what: Any = None, lasts: float = 0.0) -> Happe
 def world(*happenings: Happening, duration: float = 60.0, **changes: Any) -> Plan:
     """A quiet world of two sinks, with what is to happen in it."""
     quiet = replace(
-        draw(0),
+        QUIET,
+        seed=0,
         history=20,
-        history_days=1.0,
-        odd=0.0,
         duration=duration,
         poll_interval=2.0,
         lookback=24.0,
         sweep_interval=8.0,
-        page_size=10,
-        rate_share=1.0,
-        limit=1000,
-        start="all",
-        lost_cursor="404",
-        included="by-version",
-        links="relative",
-        end="null",
-        max_bytes=2 << 30,
-        thread_delay=0.001,
-        latency=0.02,
-        skew=0.0,
-        employees=9,
-        sinks=(SINK, replace(SINK, name="two", remembers=True, latency=0.5)),
-        happenings=(),
-        grace=25.0,
+        sinks=(ONE, replace(ONE, name="two", remembers=True, latency=0.5)),
     )
     news = [at(moment, "append", 2) for moment in (5.0, 0.4 * duration, 0.6 * duration, 0.8 * duration)]
     return replace(quiet, happenings=tuple(sorted([*happenings, *news], key=lambda one: one.at)), **changes)
-
-
-def kept(plan: Plan) -> Verdict:
-    """Play *plan*, in which no promise is broken."""
-    (verdict,) = play_apart([plan], jobs=1)
-    assert not verdict.violations, verdict.violations
-    return verdict
 
 
 @pytest.mark.parametrize("end", ["stop", "power"])
@@ -68,12 +45,6 @@ def test_a_journal_that_cannot_be_used_ends_each_start_as_promised_until_it_is_p
     assert (first, last) == (0 if end == "stop" else None, 0)
     assert hindered
     assert set(hindered) <= statuses
-
-
-def test_every_mistake_in_the_configuration_ends_a_start_and_is_mended_for_the_next() -> None:
-    mistakes = [at(10.0 + 10 * n, "restart", ("mistake", str(n)), 0.1) for n in range(len(MISTAKES))]
-    verdict = kept(world(*mistakes, duration=10.0 * (len(MISTAKES) + 2)))
-    assert verdict.ends.count(78) == len(MISTAKES)
 
 
 @pytest.mark.parametrize("kind", ["process", "power"])
@@ -102,7 +73,7 @@ def test_a_journal_that_rots_beneath_a_daemon_ends_it_and_is_put_back() -> None:
     rot = (at(20.0, "restart", ("nothing", ""), 0.1), at(25.5, "journal", ("rotten-beneath", "alive"), 20.0))
     verdict = kept(
         world(
-            *rot, at(25.6, "append", 30), at(30.0, "command"), duration=80.0, history=2500, page_size=100, sinks=(SINK,)
+            *rot, at(25.6, "append", 30), at(30.0, "command"), duration=80.0, history=2500, page_size=100, sinks=(ONE,)
         )
     )
     assert verdict.ends[:3] == [0, 74, 74]

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.plan import MISTAKES, ODD, Happening, Plan, SinkPlan
-from tests.simulation.playing import Verdict, play_apart
+from tests.simulation.plan import MISTAKES, ODD, Happening
+from tests.simulation.playing import Verdict
+from tests.simulation.quiet import QUIET, SINK, kept
 from tests.simulation.surroundings import (
     BROKEN_KEYS,
     OF_LOOK_UPS,
@@ -16,36 +17,7 @@ from tests.simulation.surroundings import (
     Way,
 )
 
-POLL = 5.0
-SINK = SinkPlan(
-    name="one", format="json", in_flight=1, batch=50, poison=0.0, points_out=True, remembers=False, latency=0.01
-)
-PLAN = Plan(
-    seed=1,
-    history=40,
-    history_days=1.0,
-    odd=0.0,
-    duration=60.0,
-    poll_interval=POLL,
-    lookback=60.0,
-    sweep_interval=30.0,
-    page_size=10,
-    rate_share=1.0,
-    limit=1000,
-    start="all",
-    lost_cursor="404",
-    included="by-version",
-    links="relative",
-    end="null",
-    max_bytes=2 << 30,
-    thread_delay=0.001,
-    latency=0.02,
-    skew=0.0,
-    employees=9,
-    sinks=(SINK,),
-    happenings=(),
-)
-"""A quiet world; each test says what is different in its own."""
+POLL = QUIET.poll_interval
 
 
 def played(*happenings: Happening, **changes: Any) -> Verdict:
@@ -53,18 +25,17 @@ def played(*happenings: Happening, **changes: Any) -> Verdict:
 
     Records are made all the time, so that there is always something to lose.
     """
-    end = max([PLAN.duration, *(one.at + one.lasts + 10 * POLL for one in happenings)])
+    end = max([QUIET.duration, *(one.at + one.lasts + 10 * POLL for one in happenings)])
     news = [Happening(at, "append", 3) for at in range(7, int(end), 20)]
     every = tuple(sorted([*happenings, *news], key=lambda one: one.at))
-    [verdict] = play_apart([replace(PLAN, duration=end, happenings=every, **changes)], jobs=1)
-    assert not verdict.violations
-    return verdict
+    return kept(replace(QUIET, duration=end, happenings=every, **changes))
 
 
 def test_every_mistake_in_the_configuration_ends_a_life_at_once_and_loses_nothing() -> None:
     mistakes = (Happening(30.0 * n, "restart", ("mistake", str(n)), 0.1) for n in range(1, len(MISTAKES)))
     verdict = played(*mistakes, Happening(30.0 * len(MISTAKES), "restart", ("mistake", "0"), 0.1))
     assert verdict.figures["lives"] == 1 + 2 * len(MISTAKES)
+    assert verdict.ends.count(78) == len(MISTAKES)
 
 
 @pytest.mark.parametrize("included", ["by-version", "never"])
