@@ -17,7 +17,8 @@ Five choices go further than the plain rules:
   date could place below what is still unread.
 - The run of records below the floor is counted across pages (:attr:`Gap.low_run`), so a page that was asked for
   smaller, in the end with one record, closes a gap no sooner than a full one.
-- Two gaps merge where the newer one meets the older one's cursor itself, a record of the page; no date is asked.
+- Two gaps merge where the newer one meets the older one's cursor itself, a record of the page, or comes to stand there
+  by whatever way; no date is asked.
 - An empty answer is held against what is known: where a record that still must be listed lies below, it is believed
   much later (:data:`EMPTY_DISPROVED`).
 - A list that ends at a record which was known before the walk began, or is older than the source's start, is no hole,
@@ -113,6 +114,17 @@ def step(
     *others* are the source's other open gaps; *known* gives the order of first sight (``ids.n``) of those ids of
     :func:`asked_for` that are in the journal; *start_at* is the lower bound that is fixed by a source's first answer.
     """
+    return _join(_step(source, gap, others, outcome, known, start_at), others)
+
+
+def _step(
+    source: SourceState,
+    gap: Gap,
+    others: Sequence[Gap],
+    outcome: Outcome,
+    known: Mapping[str, int],
+    start_at: int,
+) -> Changes:
     match outcome:
         case CursorRefused():
             return Changes(source, _go_back(gap))
@@ -140,7 +152,7 @@ def _page(
     if not gap.started:
         source, gap = _start(source, gap, page)
     above = gap.cursor_at
-    passed = _passed_over(gap, page)
+    passed = _passed_over(gap, max((row.at for row in page.rows if row.at is not None), default=None))
     fresh, seen, deepest = _take(source, gap, page, known)
     gap = replace(gap, pos=gap.pos + len(fresh), cursor_at=deepest, low_run=low_run(gap, page), stuck=False)
     changes = _walk_on(source, gap, others, page, known, above)
@@ -164,11 +176,9 @@ def _walk_on(
         at_end = replace(gap, cursor_at=list_end(page.rows, above))
         whole_from = complete_above(page.rows, above)
         return _close(source, at_end, page, ended=not (gap.based and last_known), whole_from=whole_from)
-    for older in sorted(others, key=_by_id, reverse=True):
-        if older.id < gap.id and caught_up(older, page):
-            # All above the older one's cursor was swept, and below it lies what that one has still to read.
-            swept = _greatest(source.swept, gap.opened) if gap.sweep else source.swept
-            return Changes(replace(source, swept=swept), gap, "merged", _merge(gap, older))
+    for older in _older(gap, others):
+        if caught_up(older, page):
+            return _merge(source, gap, older)
     # Where a lost cursor has led to the top again, the places passed before lie below. To go back to one would pass
     # over what a gap that is merged into this one has still to read.
     back = () if is_page_one(gap, page) else _remember(gap.back, gap.pages, gap.cursor)
@@ -212,13 +222,32 @@ def _take(
     return fresh, seen, deepest if page.rows else gap.cursor_at
 
 
-def _merge(gap: Gap, older: Gap) -> Gap:
-    return replace(
+def _join(changes: Changes, others: Sequence[Gap]) -> Changes:
+    """Merge the gap into an older one that stands at the same place, by whatever way it came there.
+
+    Were they to stay two, one more would join them at each poll for as long as that place cannot be passed: where a
+    record is unreadable, or an empty list not believed yet.
+    """
+    gap = changes.gap
+    if changes.state != "open" or not gap.started:
+        return changes
+    for older in _older(gap, others):
+        if older.started and older.cursor == gap.cursor:
+            holes = [*changes.holes, *_passed_over(gap, older.cursor_at)]
+            return replace(_merge(changes.source, gap, older), fresh=changes.fresh, seen=changes.seen, holes=holes)
+    return changes
+
+
+def _merge(source: SourceState, gap: Gap, older: Gap) -> Changes:
+    """All above the *older* one's cursor was swept, and below it lies what that one has still to read."""
+    both = replace(
         older,
         floor=_least(older.floor, gap.floor),
         proven_then=_least(older.proven_then, gap.proven_then),
         hole_from=_least(older.hole_from, gap.hole_from),
     )
+    swept = _greatest(source.swept, gap.opened) if gap.sweep else source.swept
+    return Changes(replace(source, swept=swept), gap, "merged", both)
 
 
 def _close(source: SourceState, gap: Gap, page: PageRead, *, ended: bool, whole_from: int | None = None) -> Changes:
@@ -303,12 +332,11 @@ def _step_over(source: SourceState, gap: Gap, outcome: PageUnreadable) -> Change
     return Changes(source, over, holes=[Hole("unreadable", since, until)])
 
 
-def _passed_over(gap: Gap, page: PageRead) -> list[Hole]:
-    """What the first page after an unreadable record adds to the hole.
+def _passed_over(gap: Gap, newest: int | None) -> list[Hole]:
+    """What is added to the hole when it shows how deep the known id lies that led past an unreadable record.
 
-    The known id that led past the record may lie far below its date: only the page tells where.
+    It may lie far below its date. *newest* is the time of what was read there.
     """
-    newest = max((row.at for row in page.rows if row.at is not None), default=None)
     if gap.over_at is None or gap.cursor_at != gap.over_at or newest is None or newest >= gap.over_at:
         return []
     return [Hole("unreadable", newest, gap.over_at)]
@@ -331,6 +359,11 @@ def _remember(
     for entry in (*back, (pages, cursor)):
         kept.setdefault((pages + 1 - entry[0]).bit_length(), entry)
     return tuple(kept.values())
+
+
+def _older(gap: Gap, others: Sequence[Gap]) -> list[Gap]:
+    """Those of *others* that were opened before *gap*, newest first."""
+    return sorted((other for other in others if other.id < gap.id), key=_by_id, reverse=True)
 
 
 def _by_id(gap: Gap) -> int:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from forwarder.clock import BEGINNING
 from forwarder.journal import choose
 from forwarder.journal.evidence import complete_above, is_older, list_end
-from forwarder.journal.gaps import CursorRefused, Gap, Hole, PageRead, PageUnreadable, Row, SourceState
+from forwarder.journal.gaps import CursorRefused, Gap, Hole, Outcome, PageRead, PageUnreadable, Row, SourceState
 from forwarder.journal.ledger import RETENTION, look_below, step
 from forwarder.journal.polls import complete_until, next_poll
 from forwarder.journal.rules import DAY
@@ -210,6 +210,46 @@ def test_a_gap_merges_into_an_older_one_where_it_meets_its_cursor() -> None:
     assert changes.state == "merged"
     assert changes.merged_into is not None
     assert (changes.merged_into.id, changes.merged_into.floor, changes.merged_into.cursor) == (1, 300, "ual_5")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(PageRead([], "ual_5", 1000, 990), id="its page's only record has no id"),
+        pytest.param(PageRead([Row("ual_6", 710)], "ual_5", 1000, 990), id="its page's last record has no id"),
+        pytest.param(PageUnreadable(1000, Row("ual_5", 700)), id="a known id led past an unreadable record"),
+    ],
+)
+def test_a_gap_that_comes_to_stand_where_an_older_one_does_is_one_with_it(answer: Outcome) -> None:
+    """Were it to stay, one more would come to stand there at each poll for as long as none gets any further."""
+    older = replace(GAP, floor=500, based=True, started=True, cursor="ual_5", cursor_at=700, stuck=True)
+    newer = replace(GAP, id=2, floor=300, based=True, mark=9, started=True, opened=990, cursor="ual_7", cursor_at=720)
+    changes = step(SOURCE, newer, [older], answer, {"ual_6": 3}, BEGINNING)
+    assert changes.state == "merged"
+    assert changes.merged_into == replace(older, floor=300)
+
+
+def test_gaps_that_are_back_at_the_top_are_one() -> None:
+    """Whether it cannot be read any more, or is empty and not believed yet. One that never began is not there."""
+    older = replace(GAP, based=True, started=True, opened=900)
+    newer = replace(GAP, id=2, based=True, sweep=True, started=True, opened=990)
+    empty = PageRead((), None, 1000, 990, empty=True, older=999)
+    for answer in (PageUnreadable(1000, None), CursorRefused(), empty):
+        changes = step(SOURCE, newer, [older], answer, {}, BEGINNING)
+        assert (changes.state, changes.merged_into, changes.source.swept) == ("merged", older, 990)
+    unbegun = replace(older, started=False)
+    assert step(SOURCE, newer, [unbegun], empty, {}, BEGINNING).state == "open"
+    first = replace(newer, started=False)
+    assert step(SOURCE, first, [older], PageUnreadable(1000, None), {}, BEGINNING).state == "open"
+    assert step(SOURCE, older, [newer], empty, {}, BEGINNING).state == "open"
+
+
+def test_a_gap_that_lands_at_an_older_one_tells_the_hole_down_to_where_that_one_stands() -> None:
+    """The id that led there claims to be of 700; the older gap has read around it, and knows better."""
+    older = replace(GAP, based=True, started=True, cursor="ual_5", cursor_at=400)
+    newer = replace(GAP, id=2, based=True, mark=9, started=True, opened=990, cursor="ual_7", cursor_at=720)
+    changes = step(SOURCE, newer, [older], PageUnreadable(1000, Row("ual_5", 700)), {}, BEGINNING)
+    assert changes.holes == [Hole("unreadable", 700, 720), Hole("unreadable", 400, 700)]
 
 
 def test_no_poll_is_opened_while_one_waits_for_its_first_page() -> None:
