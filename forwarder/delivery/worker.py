@@ -9,6 +9,7 @@ At most ``max_in_flight`` batches are sent beyond the cursor that the journal ha
 state is made in :meth:`DeliveryWorker.run`: a worker that failed can be run again.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from random import Random
@@ -108,6 +109,10 @@ class DeliveryWorker:
                     await self._recover(failure, pulse)
             self._interrupted = bool(self._window.cursor > self._committed)
             await self._remember(beyond)
+        except asyncio.CancelledError:
+            # The grace is over, or there was none: what was taken beyond a batch that hangs is known all the same.
+            await self._remember(beyond)
+            raise
         finally:
             await self._courier.abandon()
             await close(self._sink, self._telling)

@@ -197,3 +197,25 @@ async def test_an_orderly_stop_remembers_what_was_taken_beyond_the_cursor(daemon
     await daemon.halt()
     assert len(before.taken) == 5
     assert sorted([*before.taken, *after.taken]) == [*range(after.taken[0], after.taken[0] + 20)]
+
+
+async def test_a_stop_that_cannot_wait_remembers_what_was_taken_beyond_a_batch_that_hangs(daemon: Daemon) -> None:
+    """Whether its grace is over or a second signal came: the worker is cancelled."""
+    before = ScriptedSink(lambda batch: 60.0 if batch[0].event.id == "ual_000000" else None, width=2)
+    after = ScriptedSink()
+    daemon.start("scripted", before)
+    await daemon.collect(0, 20)
+    async with asyncio.timeout(10):
+        while not before.taken:  # noqa: ASYNC110 # the sink is asked, as its destination would be
+            await asyncio.sleep(0.01)
+    daemon.stop.set()
+    await asyncio.sleep(0.05)
+    await daemon.cancel()
+    await daemon.journal.close()
+
+    daemon.stop.clear()
+    await daemon.open()
+    daemon.start("scripted", after)
+    await daemon.until_empty("scripted")
+    await daemon.halt()
+    assert len(before.taken) == len(after.taken) == 10
