@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from forwarder.clock import SECOND, format_rfc3339, parse_rfc3339
 from forwarder.journal.letters import list_dead_letters
-from forwarder.journal.status import SourceStatus, read_status
+from forwarder.journal.status import SourceStatus, Stretch, read_status
 from forwarder.simulator.world import RETENTION
 from tests.peers.hec import TOKEN
 from tests.simulation import hardship_checks as hardships
@@ -28,6 +28,8 @@ from tests.simulation.way import CREDENTIALS, PASSWORD
 
 UNREADABLE = {"garbage", "too-large", "nested", "deep", "no-links", "no-list", "astray"}
 WAITS = {"429": 1.0, "quota": 60.0, "rate-odd": 3600.0, "retry-in": 7.0}
+SHORTEST_MONTHS = 181 * 86400 * SECOND
+"""Six months, where February is among them: what is older may have left the list, though this Persona keeps longer."""
 BREAKS = {"reset", "cut", "stall", "too-large"}
 
 
@@ -233,7 +235,8 @@ class Judgement:
     def _holes_true(self) -> Iterator[str]:
         anything_expired = any(self._has_expired(made) for made in self.chronicle.made.values())
         for hole in self.source.holes:
-            if hole.kind == "lost" and not anything_expired and not self._is_before_the_log(hole.since):
+            may_be = anything_expired or self._is_before_the_log(hole.since) or self._was_out_of_sight(hole)
+            if hole.kind == "lost" and not may_be:
                 yield f"a lost stretch is reported, {hole.since} to {hole.until}, and nothing has left the retention"
             if hole.kind == "unreadable" and not self.answers & UNREADABLE:
                 yield f"an unreadable stretch is reported, {hole.since} to {hole.until}, and all could be read"
@@ -245,6 +248,15 @@ class Judgement:
         """
         disordered = self.stage.plan.odd or self.kinds & {"back-dated", "their-clock"}
         return bool(disordered) and all(self._at(made) >= (since or "") for made in self.chronicle.made.values())
+
+    def _was_out_of_sight(self, hole: Stretch) -> bool:
+        """Whether the log was empty, and then not asked for so long that what was made meanwhile may have left it.
+
+        Nothing was made, as it happens; nobody but us can know.
+        """
+        expired = format_rfc3339(self.stage.persona_clock.now() - SHORTEST_MONTHS)
+        unasked = "long-outage" in self.kinds and (hole.until or "~") <= expired
+        return unasked and all(self._at(made) >= (hole.until or "~") for made in self.chronicle.made.values())
 
     def _claims_true(self) -> Iterator[str]:
         if self.kinds & {"our-clock", "their-clock"} or self.answers & (UNREADABLE | {"nameless"}):

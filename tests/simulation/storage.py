@@ -144,7 +144,8 @@ class Storage:
         """Zeros where the last pages stood: what a file system may leave after a crash of its own."""
         content = self._whole()
         kept = len(content) // _PAGE * 2 // 3 * _PAGE
-        return self._put_in_place(content[:kept] + bytes(len(content) - kept)) if content else None
+        rotten = content[:kept] + bytes(len(content) - kept)
+        return self._put_in_place(rotten) if content and not self._is_as_good(rotten, content) else None
 
     def _rot_beneath(self) -> Callable[[], None]:
         """The same beneath a daemon that runs: it ends, once it comes to what is not there any more."""
@@ -320,6 +321,21 @@ class Storage:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         content = copy.read_bytes()
         return content if len(content) >= _FEWEST_PAGES * _PAGE else b""
+
+    def _is_as_good(self, spoilt: bytes, content: bytes) -> bool:
+        """Whether nothing is lost in the *spoilt* file: only pages were hit that *content* does not use."""
+        try:
+            if self._run("PRAGMA integrity_check", spoilt)[0] != [("ok",)]:
+                return False
+            return self._dump(spoilt) == self._dump(content)
+        except sqlite3.DatabaseError:
+            return False
+
+    def _dump(self, content: bytes) -> list[str]:
+        file = self._scratch / "read"
+        file.write_bytes(content)
+        with closing(sqlite3.connect(file)) as db:
+            return list(db.iterdump())
 
     def _run(self, sql: str, content: bytes = b"") -> tuple[list[tuple[str, ...]], bytes]:
         """What *sql* finds in a database, by default an empty one, and what it makes of it."""

@@ -42,6 +42,9 @@ KNOWN: dict[int, str] = {
     5021: "a command beside a disk that cannot be read ended with status 70",
     5260: "a refusal that the journal from a backup does not know was to be a dead letter again",
     70012: "a status that a failing disk cannot give was taken for one",
+    600000000374: "zeros where a journal had free pages were to be damage",
+    600000000415: "an empty log that was not asked for longer than the retention was to be known to have lost nothing",
+    600000000563: "what was taken beyond a batch that hung was sent again after a stop that could not wait for it",
     600000000194: "walks of an emptied log that a known date in the future contradicts piled up at its top",
 }
 """Seeds that found something once, in us or in the oracle, with what they found."""
