@@ -12,6 +12,7 @@ from forwarder.clock import BEGINNING
 from forwarder.journal import collecting, delivering, ledger, polls
 from forwarder.journal.collecting import Arrival, SourceRecord
 from forwarder.journal.delivering import DeadLetter
+from forwarder.journal.detours import look_below
 from forwarder.journal.gaps import Changes, Outcome, PageRead, PageUnreadable
 from forwarder.journal.rules import Held, first_number, held_for, is_due
 
@@ -84,7 +85,7 @@ class Books:
         """Pass the unreadable record below the gap's cursor, if a known id lies below it; *collected* is our now."""
         source = collecting.read_source(db, name)
         gap = next(gap for gap in source.gaps if gap.id == gap_id)
-        older = collecting.nearest_older(db, source.id, ledger.look_below(gap, server_time), gap.mark)
+        older = collecting.nearest_older(db, source.id, look_below(gap, server_time), gap.mark)
         arrival = Arrival((), {}, collected, server_time)
         return self.collect(db, name, gap_id, PageUnreadable(server_time, older), arrival, BEGINNING)
 

@@ -97,7 +97,7 @@ class CursorRefused:
 class PageUnreadable:
     """Outcome of a request for a single record: even alone it cannot be read.
 
-    *older* is the nearest older id that was known before the walk, below :func:`~forwarder.journal.ledger.look_below`.
+    *older* is the nearest older id that was known before the walk, below :func:`~forwarder.journal.detours.look_below`.
     """
 
     server_time: int

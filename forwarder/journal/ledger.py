@@ -13,8 +13,8 @@ the ``Date`` of an answer.
 Five choices go further than the plain rules:
 
 - The cursors to go back to when one is lost are kept at distances of 1, 2, 4, 8 … pages, the top always among them
-  (:func:`_remember`). So a lost cursor never has to be replaced by "the nearest known id", which a record with a wrong
-  date could place below what is still unread.
+  (:func:`~forwarder.journal.detours.remember`). So a lost cursor never has to be replaced by "the nearest known id",
+  which a record with a wrong date could place below what is still unread.
 - The run of records below the floor is counted across pages (:attr:`Gap.low_run`), so a page that was asked for
   smaller, in the end with one record, closes a gap no sooner than a full one.
 - Two gaps merge where the newer one meets the older one's cursor itself, a record of the page, or comes to stand there
@@ -29,6 +29,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from forwarder.clock import BEGINNING, SECOND
+from forwarder.journal.detours import go_back, passed_over, remember, step_over
 from forwarder.journal.evidence import (
     caught_up,
     complete_above,
@@ -68,16 +69,6 @@ EMPTY_DISPROVED = 20
 """So often, where a record that should lie below is known and cannot have left the list yet.
 
 Not for ever: that record may be one whose wrong date only seems to place it there."""
-
-
-def look_below(gap: Gap, server_time: int) -> int:
-    """The time below which a known id may lead past the unreadable record at the gap's cursor.
-
-    An id that was tried and lies above, whatever date it bears, leads the walk down to the record again: so each one is
-    older than the last, and no walk goes in a circle.
-    """
-    standing = server_time if gap.cursor_at is None else gap.cursor_at
-    return standing if gap.over_at is None else min(standing, gap.over_at)
 
 
 def asked_for(gap: Gap, outcome: Outcome) -> list[str]:
@@ -127,16 +118,16 @@ def _step(
 ) -> Changes:
     match outcome:
         case CursorRefused():
-            return Changes(source, _go_back(gap))
+            return Changes(source, go_back(gap))
         case PageUnreadable():
-            return _step_over(source, gap, outcome)
+            return step_over(source, gap, outcome)
     if source.start is None:
         source = replace(source, start=start_at)
     floor = source.start if gap.floor is None else max(gap.floor, source.start or BEGINNING)
     if floor != gap.floor:
         gap = replace(gap, floor=floor)
     if repeats(gap, outcome):
-        return Changes(source, _go_back(gap))
+        return Changes(source, go_back(gap))
     if outcome.empty:
         return _empty(source, gap, outcome, known)
     return _page(source, gap, others, outcome, known)
@@ -152,7 +143,7 @@ def _page(
     if not gap.started:
         source, gap = _start(source, gap, page)
     above = gap.cursor_at
-    passed = _passed_over(gap, max((row.at for row in page.rows if row.at is not None), default=None))
+    passed = passed_over(gap, max((row.at for row in page.rows if row.at is not None), default=None))
     fresh, seen, deepest = _take(source, gap, page, known)
     gap = replace(gap, pos=gap.pos + len(fresh), cursor_at=deepest, low_run=low_run(gap, page), stuck=False)
     changes = _walk_on(source, gap, others, page, known, above)
@@ -181,7 +172,7 @@ def _walk_on(
             return _merge(source, gap, older)
     # Where a lost cursor has led to the top again, the places passed before lie below. To go back to one would pass
     # over what a gap that is merged into this one has still to read.
-    back = () if is_page_one(gap, page) else _remember(gap.back, gap.pages, gap.cursor)
+    back = () if is_page_one(gap, page) else remember(gap.back, gap.pages, gap.cursor)
     walked = replace(
         gap,
         back=back,
@@ -233,7 +224,7 @@ def _join(changes: Changes, others: Sequence[Gap]) -> Changes:
         return changes
     for older in _older(gap, others):
         if older.started and older.cursor == gap.cursor:
-            holes = [*changes.holes, *_passed_over(gap, older.cursor_at)]
+            holes = [*changes.holes, *passed_over(gap, older.cursor_at)]
             return replace(_merge(changes.source, gap, older), fresh=changes.fresh, seen=changes.seen, holes=holes)
     return changes
 
@@ -294,7 +285,7 @@ def _empty(source: SourceState, gap: Gap, page: PageRead, known: Mapping[str, in
     if doubts >= _believed(gap, page):
         last_known = gap.cursor is not None and is_known_tail(source, gap, gap.cursor, gap.cursor_at, known)
         return _close(source, gap, page, ended=not (gap.based and last_known))
-    return Changes(source, replace(_go_back(gap), doubt=at, doubts=doubts))
+    return Changes(source, replace(go_back(gap), doubt=at, doubts=doubts))
 
 
 def _believed(gap: Gap, page: PageRead) -> int:
@@ -302,63 +293,6 @@ def _believed(gap: Gap, page: PageRead) -> int:
     if page.older is not None and page.older >= page.server_time - RETENTION:
         return EMPTY_DISPROVED
     return EMPTY_BELIEVED if gap.cursor is not None or gap.based else 1
-
-
-def _step_over(source: SourceState, gap: Gap, outcome: PageUnreadable) -> Changes:
-    """Pass an unreadable record by way of the nearest older known id; without one, the gap stays where it is.
-
-    Only an id that was known before the walk can lie below: what the walk itself has read lies above.
-    """
-    older = outcome.older
-    if gap.doubt == gap.cursor:
-        gap = replace(gap, doubt=None, doubts=0)  # something is there, so this is not the end
-    if older is None or older.id == gap.cursor:
-        return Changes(source, replace(gap, stuck=True))
-    since = gap.cursor_at if older.at is None else older.at
-    until = outcome.server_time if gap.cursor_at is None else gap.cursor_at
-    over = replace(
-        gap,
-        started=True,
-        opened=outcome.server_time if gap.opened is None else gap.opened,
-        back=_remember(gap.back, gap.pages, gap.cursor),
-        pages=gap.pages + 1,
-        cursor=older.id,
-        cursor_at=since,
-        low_run=0,
-        stuck=False,
-        over_at=since,
-    )
-    since = until if since is None else min(since, until)
-    return Changes(source, over, holes=[Hole("unreadable", since, until)])
-
-
-def _passed_over(gap: Gap, newest: int | None) -> list[Hole]:
-    """What is added to the hole when it shows how deep the known id lies that led past an unreadable record.
-
-    It may lie far below its date. *newest* is the time of what was read there.
-    """
-    if gap.over_at is None or gap.cursor_at != gap.over_at or newest is None or newest >= gap.over_at:
-        return []
-    return [Hole("unreadable", newest, gap.over_at)]
-
-
-def _go_back(gap: Gap) -> Gap:
-    """Continue from an earlier cursor. What is met again is known: this costs requests and nothing else."""
-    gap = replace(gap, over_at=None)
-    if not gap.back:
-        return replace(gap, cursor=None, pages=0, low_run=0)
-    pages, cursor = gap.back[-1]
-    return replace(gap, cursor=cursor, pages=pages, back=gap.back[:-1], low_run=0)
-
-
-def _remember(
-    back: tuple[tuple[int, str | None], ...], pages: int, cursor: str | None
-) -> tuple[tuple[int, str | None], ...]:
-    """Add the cursor of page number *pages*; of those 2^k to 2^(k+1) pages back keep the farthest."""
-    kept: dict[int, tuple[int, str | None]] = {}
-    for entry in (*back, (pages, cursor)):
-        kept.setdefault((pages + 1 - entry[0]).bit_length(), entry)
-    return tuple(kept.values())
 
 
 def _older(gap: Gap, others: Sequence[Gap]) -> list[Gap]:

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from forwarder.clock import BEGINNING
 from forwarder.journal import choose
+from forwarder.journal.detours import look_below
 from forwarder.journal.evidence import complete_above, is_older, list_end
 from forwarder.journal.gaps import CursorRefused, Gap, Hole, Outcome, PageRead, PageUnreadable, Row, SourceState
-from forwarder.journal.ledger import RETENTION, look_below, step
+from forwarder.journal.ledger import RETENTION, step
 from forwarder.journal.polls import complete_until, next_poll
 from forwarder.journal.rules import DAY
 

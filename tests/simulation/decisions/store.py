@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from forwarder.clock import BEGINNING
 from forwarder.journal import ledger, polls
+from forwarder.journal.detours import look_below
 from forwarder.journal.gaps import Changes, Fresh, Gap, Hole, Outcome, PageRead, PageUnreadable, Row, SourceState
 from forwarder.journal.journal import FORGET_CHUNK
 from forwarder.journal.rules import (
@@ -148,7 +149,7 @@ class Store:
 
     def step_over(self, gap_id: int, server_time: int, collected: int) -> Changes:
         gap = self.tables.gaps[gap_id]
-        outcome = PageUnreadable(server_time, self._nearest_older(ledger.look_below(gap, server_time), gap.mark))
+        outcome = PageUnreadable(server_time, self._nearest_older(look_below(gap, server_time), gap.mark))
         return self.collect(gap_id, outcome, collected, BEGINNING)
 
     def release(self, now: int, older_than: int = 0) -> None:
