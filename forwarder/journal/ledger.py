@@ -225,8 +225,19 @@ def _join(changes: Changes, others: Sequence[Gap]) -> Changes:
     for older in _older(gap, others):
         if older.started and older.cursor == gap.cursor:
             holes = [*changes.holes, *passed_over(gap, older.cursor_at)]
-            return replace(_merge(changes.source, gap, older), fresh=changes.fresh, seen=changes.seen, holes=holes)
+            met = _at_the_top(gap, older) if gap.cursor is None else older
+            return replace(_merge(changes.source, gap, met), fresh=changes.fresh, seen=changes.seen, holes=holes)
     return changes
+
+
+def _at_the_top(gap: Gap, older: Gap) -> Gap:
+    """The *older* gap, to be read from the top again for both.
+
+    Elsewhere it has read on from where they meet. Here nothing says that the newer one came as far down as where the
+    older one began: should the list be empty from now on, what lies below the newer one's depth was never read.
+    """
+    depths = (gap.cursor_at, older.cursor_at)
+    return replace(older, cursor_at=None if None in depths else _greatest(*depths))
 
 
 def _merge(source: SourceState, gap: Gap, older: Gap) -> Changes:

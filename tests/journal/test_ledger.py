@@ -245,6 +245,20 @@ def test_gaps_that_are_back_at_the_top_are_one() -> None:
     assert step(SOURCE, older, [newer], empty, {}, BEGINNING).state == "open"
 
 
+def test_gaps_that_are_back_at_the_top_of_a_list_that_was_emptied_have_lost_what_neither_had_read() -> None:
+    """The older one had read from 500 down to 300, the newer one from 900 to 700: between 700 and 500 nobody did."""
+    older = replace(GAP, based=True, started=True, ceil=500, cursor_at=300, proven_then=200, doubt="", doubts=4)
+    newer = replace(GAP, id=2, based=True, started=True, opened=990, cursor="ual_7", cursor_at=700, proven_then=510)
+    joined = step(SOURCE, newer, [older], CursorRefused(), {}, BEGINNING).merged_into
+    assert joined is not None
+    empty = PageRead((), None, RETENTION + 900, RETENTION + 890, empty=True)
+    assert step(SOURCE, joined, [], empty, {}, BEGINNING).holes == [Hole("lost", 200, 700)]
+    unread = replace(newer, cursor=None, cursor_at=None)
+    joined = step(SOURCE, unread, [older], empty, {}, BEGINNING).merged_into
+    assert joined is not None
+    assert joined.cursor_at is None
+
+
 def test_a_gap_that_lands_at_an_older_one_tells_the_hole_down_to_where_that_one_stands() -> None:
     """The id that led there claims to be of 700; the older gap has read around it, and knows better."""
     older = replace(GAP, based=True, started=True, cursor="ual_5", cursor_at=400)
