@@ -242,9 +242,11 @@ def _at_the_top(gap: Gap, older: Gap) -> Gap:
 
 def _merge(source: SourceState, gap: Gap, older: Gap) -> Changes:
     """All above the *older* one's cursor was swept, and below it lies what that one has still to read."""
+    floor = _least(older.floor, gap.floor)
     both = replace(
         older,
-        floor=_least(older.floor, gap.floor),
+        floor=floor,
+        low_run=older.low_run if floor == older.floor else 0,  # what is below the one may be above the other
         proven_then=_least(older.proven_then, gap.proven_then),
         hole_from=_least(older.hole_from, gap.hole_from),
     )

@@ -213,6 +213,17 @@ def test_a_gap_merges_into_an_older_one_where_it_meets_its_cursor() -> None:
     assert (changes.merged_into.id, changes.merged_into.floor, changes.merged_into.cursor) == (1, 300, "ual_5")
 
 
+def test_what_an_older_gap_has_counted_below_its_floor_does_not_count_for_a_lower_one() -> None:
+    """Nine records between the floors, and one with a wrong date: no proof that the lower one was reached."""
+    older = replace(GAP, floor=500, based=True, started=True, cursor="ual_5", cursor_at=400, low_run=9)
+    page = PageRead([Row("ual_6", 710), Row("ual_5", 700), Row("ual_4", 690)], "ual_4", 1000, 999)
+    for floor, counted in ((300, 0), (500, 9), (600, 9)):
+        newer = Gap(id=2, floor=floor, based=True, mark=9, sweep=True, started=True, opened=900)
+        merged = step(SOURCE, newer, [older], page, {}, BEGINNING).merged_into
+        assert merged is not None
+        assert merged.low_run == counted
+
+
 @pytest.mark.parametrize(
     "answer",
     [
