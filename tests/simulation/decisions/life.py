@@ -182,11 +182,12 @@ class Life:
         self._birth()
         # Whatever clock was put back last: sweeps have to be due again.
         rest = 2 * dims.sweep_interval + 2 * max((abs(by) for _, by in self.plan.their_clock), default=0)
-        end, stuck = self._now + rest, 0
+        end, old = self._now + rest, {gap.id for gap in self.store.gaps}
         for _ in range(TURNS):
             seconds = self._turn()
-            if len(self._memory.stuck) > stuck:  # until then it may have kept the next sweep from being opened
-                end, stuck = self._now + rest, len(self._memory.stuck)
+            if old:  # until it is closed, or gets stuck, a sweep keeps the next one from being opened
+                old &= {gap.id for gap in self.store.gaps if gap.id not in self._memory.stuck}
+                end = self._now + rest
             if seconds > 0 and not self._unfinished():
                 if self._now >= end:
                     break
