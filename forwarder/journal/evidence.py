@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median_low
 
 from forwarder.clock import BEGINNING
-from forwarder.journal.gaps import Gap, PageRead, Row, SourceState
+from forwarder.journal.gaps import Gap, PageRead, Row, SourceState, earliest
 
 LOW_RUN = 10
 """So many records in a row below the floor say that the floor was reached: a few wrong dates do not."""
@@ -61,7 +61,7 @@ def list_end(rows: Sequence[Row], above: int | None) -> int | None:
     dated = sorted(row.at for row in rows[-LOW_RUN:] if row.at is not None)
     if len(dated) > 2:  # two cannot outvote a wrong one
         return dated[1]
-    return min((at for at in (above, *dated) if at is not None), default=None)
+    return earliest(above, *dated)
 
 
 def complete_above(rows: Sequence[Row], above: int | None) -> int | None:

@@ -136,3 +136,13 @@ class Changes:
     fresh: Sequence[Fresh] = ()
     seen: Sequence[str] = ()
     holes: Sequence[Hole] = field(default=())
+
+
+def earliest(*times: int | None) -> int | None:
+    """The earliest of the *times* that are known, or None."""
+    return min((at for at in times if at is not None), default=None)
+
+
+def latest(*times: int | None) -> int | None:
+    """The latest of the *times* that are known, or None."""
+    return max((at for at in times if at is not None), default=None)

@@ -51,11 +51,12 @@ from forwarder.journal.gaps import (
     PageRead,
     PageUnreadable,
     SourceState,
+    latest,
 )
+from forwarder.journal.merging import join, merge, opened_before, swept
 
 RETENTION = 181 * 86400 * SECOND
 """The shortest that "the most recent 6 months" can be: what is older may have left the list."""
-
 
 EVERY_SIGHT = (1 << 63) - 1
 """A mark that every record was seen before."""
@@ -105,7 +106,7 @@ def step(
     *others* are the source's other open gaps; *known* gives the order of first sight (``ids.n``) of those ids of
     :func:`asked_for` that are in the journal; *start_at* is the lower bound that is fixed by a source's first answer.
     """
-    return _join(_step(source, gap, others, outcome, known, start_at), others)
+    return join(_step(source, gap, others, outcome, known, start_at), others)
 
 
 def _step(
@@ -143,7 +144,7 @@ def _page(
     if not gap.started:
         source, gap = _start(source, gap, page)
     above = gap.cursor_at
-    passed = passed_over(gap, max((row.at for row in page.rows if row.at is not None), default=None))
+    passed = passed_over(gap, latest(*(row.at for row in page.rows)))
     fresh, seen, deepest = _take(source, gap, page, known)
     gap = replace(gap, pos=gap.pos + len(fresh), cursor_at=deepest, low_run=low_run(gap, page), stuck=False)
     changes = _walk_on(source, gap, others, page, known, above)
@@ -167,9 +168,9 @@ def _walk_on(
         at_end = replace(gap, cursor_at=list_end(page.rows, above))
         whole_from = complete_above(page.rows, above)
         return _close(source, at_end, page, ended=not (gap.based and last_known), whole_from=whole_from)
-    for older in _older(gap, others):
+    for older in opened_before(gap, others):
         if caught_up(older, page):
-            return _merge(source, gap, older)
+            return merge(source, gap, older)
     # Where a lost cursor has led to the top again, the places passed before lie below. To go back to one would pass
     # over what a gap that is merged into this one has still to read.
     back = () if is_page_one(gap, page) else remember(gap.back, gap.pages, gap.cursor)
@@ -187,8 +188,7 @@ def _walk_on(
 def _start(source: SourceState, gap: Gap, page: PageRead) -> tuple[SourceState, Gap]:
     trusted = [row.at for row in page.rows if row.at is not None and row.at <= page.server_time]
     ceil = max(trusted, default=None)
-    heads = [at for at in (source.head, ceil) if at is not None]
-    source = replace(source, head=max(heads, default=None))
+    source = replace(source, head=latest(source.head, ceil))
     return source, replace(gap, started=True, opened=page.asked, ceil=ceil)
 
 
@@ -213,47 +213,6 @@ def _take(
     return fresh, seen, deepest if page.rows else gap.cursor_at
 
 
-def _join(changes: Changes, others: Sequence[Gap]) -> Changes:
-    """Merge the gap into an older one that stands at the same place, by whatever way it came there.
-
-    Were they to stay two, one more would join them at each poll for as long as that place cannot be passed: where a
-    record is unreadable, or an empty list not believed yet.
-    """
-    gap = changes.gap
-    if changes.state != "open" or not gap.started:
-        return changes
-    for older in _older(gap, others):
-        if older.started and older.cursor == gap.cursor:
-            holes = [*changes.holes, *passed_over(gap, older.cursor_at)]
-            met = _at_the_top(gap, older) if gap.cursor is None else older
-            return replace(_merge(changes.source, gap, met), fresh=changes.fresh, seen=changes.seen, holes=holes)
-    return changes
-
-
-def _at_the_top(gap: Gap, older: Gap) -> Gap:
-    """The *older* gap, to be read from the top again for both.
-
-    Elsewhere it has read on from where they meet. Here nothing says that the newer one came as far down as where the
-    older one began: should the list be empty from now on, what lies below the newer one's depth was never read.
-    """
-    depths = (gap.cursor_at, older.cursor_at)
-    return replace(older, cursor_at=None if None in depths else _greatest(*depths))
-
-
-def _merge(source: SourceState, gap: Gap, older: Gap) -> Changes:
-    """All above the *older* one's cursor was swept, and below it lies what that one has still to read."""
-    floor = _least(older.floor, gap.floor)
-    both = replace(
-        older,
-        floor=floor,
-        low_run=older.low_run if floor == older.floor else 0,  # what is below the one may be above the other
-        proven_then=_least(older.proven_then, gap.proven_then),
-        hole_from=_least(older.hole_from, gap.hole_from),
-    )
-    swept = _greatest(source.swept, gap.opened) if gap.sweep else source.swept
-    return Changes(replace(source, swept=swept), gap, "merged", both)
-
-
 def _close(source: SourceState, gap: Gap, page: PageRead, *, ended: bool, whole_from: int | None = None) -> Changes:
     """Close *gap*; if the list *ended* above its floor, say what may have left it unread.
 
@@ -264,8 +223,8 @@ def _close(source: SourceState, gap: Gap, page: PageRead, *, ended: bool, whole_
     end = last_at if whole_from is None else whole_from
     source = replace(
         source,
-        proven=_greatest(source.proven, gap.opened),
-        swept=_greatest(source.swept, gap.opened) if gap.sweep else source.swept,
+        proven=latest(source.proven, gap.opened),
+        swept=swept(source, gap),
         complete_from=_complete_from(source, gap, end if ended else source.start),
     )
     if not ended or gap.proven_then is None:
@@ -306,20 +265,3 @@ def _believed(gap: Gap, page: PageRead) -> int:
     if page.older is not None and page.older >= page.server_time - RETENTION:
         return EMPTY_DISPROVED
     return EMPTY_BELIEVED if gap.cursor is not None or gap.based else 1
-
-
-def _older(gap: Gap, others: Sequence[Gap]) -> list[Gap]:
-    """Those of *others* that were opened before *gap*, newest first."""
-    return sorted((other for other in others if other.id < gap.id), key=_by_id, reverse=True)
-
-
-def _by_id(gap: Gap) -> int:
-    return gap.id
-
-
-def _least(*values: int | None) -> int | None:
-    return min((value for value in values if value is not None), default=None)
-
-
-def _greatest(*values: int | None) -> int | None:
-    return max((value for value in values if value is not None), default=None)

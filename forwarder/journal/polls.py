@@ -6,7 +6,7 @@ All times are Persona's, in microseconds; what one answer changes in a gap is de
 
 from collections.abc import Sequence
 
-from forwarder.journal.gaps import Gap, SourceState
+from forwarder.journal.gaps import Gap, SourceState, earliest
 
 
 def next_poll(
@@ -67,7 +67,7 @@ def _last_sweep(source: SourceState, gaps: Sequence[Gap]) -> int | None:
     """
     if source.swept is not None:
         return source.swept
-    return min((gap.opened for gap in gaps if not gap.based and gap.opened is not None), default=None)
+    return earliest(*(gap.opened for gap in gaps if not gap.based))
 
 
 def choose(gaps: Sequence[Gap], *, oldest: bool) -> Gap | None:
