@@ -225,9 +225,9 @@ class Oracle:
         walled_off = bool(unreadable) and gaps > 0 and made.place < max(unreadable)
         if reported or walled_off or not gone:
             return reported or walled_off
-        before_us = complete_from is not None and time <= complete_from and self._first_walk_ended is not None
-        if before_us and self._first_walk_ended is not None:
-            return made.made <= self._first_walk_ended - self.plan.dims.retention
+        if complete_from is not None and time <= complete_from and self._first_walk_ended is not None:
+            before_us = made.made <= self._first_walk_ended - self.plan.dims.retention
+            return before_us or made.is_late
         # Accepted and documented: late, at the very edge of the retention.
         return made.is_late or made.unreadable_until > 0
 
