@@ -114,9 +114,10 @@ async def _in_pieces(request: web.Request, answer: Answer, kind: str, pulse: Pul
     if kind == "slow":
         step = len(answer.body) // _SLOW_PIECES + 1
         for first in range(0, len(answer.body), step):
-            await response.write(answer.body[first : first + step])
+            # Before a piece: a pause after the last one would let the connection's next request wait unread.
             if await pulse.wait(_SLOW_PAUSE):
                 break
+            await response.write(answer.body[first : first + step])
         return response
     await response.write(answer.body[: len(answer.body) // 2])
     if kind == "stall":
