@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from forwarder.collect.collector import SourceHealth
+from forwarder.collect.health import SourceHealth
 from forwarder.readiness import sink_reasons, source_reasons
 
 

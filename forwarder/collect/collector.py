@@ -5,19 +5,19 @@ which decides and stores in one transaction. It keeps nothing that a crash could
 requests is the pace, the page size, and Persona's clock.
 """
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from random import Random
 from typing import Final
 
 from forwarder.clock import BEGINNING, SECOND, Clock
 from forwarder.collect.budget import Budget
+from forwarder.collect.health import SourceHealth
 from forwarder.collect.intake import Intake, Redactor, take_in
 from forwarder.collect.lookup import UserLookup
 from forwarder.collect.ownership import foreign
 from forwarder.collect.persona import Page, PersonaApi
+from forwarder.collect.reading import Reading
 from forwarder.collect.settings import PersonaSettings
 from forwarder.collect.telling import Telling
 from forwarder.errors import ConfigurationError, CursorLost, DiskFull, Misconfigured, Problem, Retryable, Unreadable
@@ -30,27 +30,9 @@ from forwarder.variables import stem
 UNAVAILABLE: Final = Backoff(first=1.0, cap=60.0)
 MISCONFIGURED: Final = Backoff(first=5.0, cap=60.0)
 PAUSED_SECONDS = 5.0
-STUCK_SECONDS = 300.0
-"""A gap that stands at a record that cannot be read, with no known id below, is tried again so often."""
-
-UNREADABLE_BELIEVED = 3
-"""So often must a single record fail to be read, with pauses in between, before it is passed over: a proxy's bad moment
-must not leave a hole."""
-
 TEND_SECONDS = 900.0
 RESUME_AT = 0.9
 """A backlog that paused collecting has to shrink to this part of its limit before it goes on."""
-
-
-@dataclass(slots=True)
-class SourceHealth:
-    """How the source is, for the probes. Times are of the monotonic clock, in seconds."""
-
-    last_good: float | None = None
-    reason: str | None = None
-    """Why it does not collect at the moment, for people; None while it does."""
-    paused: bool = False
-    """The pause is deliberate: a full backlog, a full disk."""
 
 
 class Collector:
@@ -81,13 +63,10 @@ class Collector:
         self._budget = Budget(settings.rate_share, settings.poll_interval)
         self._lookup = UserLookup(api, self._budget, clock)
         api.on_repeat = lambda: self._budget.charge(clock.monotonic())
-        self._page_size = settings.page_size
-        self._failures = 0
+        self._reading = Reading(settings.page_size)
         self._answered = False
         self._server_time: tuple[int, float] | None = None
         self._next_poll = self._next_tend = clock.monotonic()
-        self._stuck: dict[int, float] = {}
-        self._unread: Counter[str | None] = Counter()
 
     async def run(self, pulse: Pulse) -> None:
         """Collect until the stop signal."""
@@ -129,7 +108,7 @@ class Collector:
             if now >= self._next_poll:
                 source = self.source = await self._open_poll(now)
                 now = self._clock.monotonic()  # a slow disk took its time, and the budget counts from the request
-            ready = self._ready(source.gaps, now)
+            ready = self._reading.ready(source.gaps, now)
             delay = self._budget.delay(now) if ready else self._next_poll - now
             if delay > 0:
                 return min(delay, max(self._next_poll - now, 0.0) or delay)
@@ -145,7 +124,7 @@ class Collector:
     async def _request(self, source: SourceRecord, gap: Gap, pulse: Pulse) -> float:
         """Ask for the gap's next page and store the answer; returns the seconds to wait after a failure."""
         try:
-            page = await pulse.unless_stopped(self._api.fetch_page(gap.cursor, self._page_size))
+            page = await pulse.unless_stopped(self._api.fetch_page(gap.cursor, self._reading.page_size))
         except CursorLost as error:
             self._telling.cursor_lost(gap, error.reason, self._api.request_id)
             self._took(await self._journal.collect(self.name, gap.id, CursorRefused(), start_at=0), gap)
@@ -186,9 +165,8 @@ class Collector:
             users=users,
             start_at=self.settings.start.resolve(page.server_time),
         )
-        self._recovered()
-        self._unread.pop(gap.cursor, None)
-        self._page_size = min(self.settings.page_size, self._page_size * 2)
+        self._telling.recovered(self.health.recovered(self._clock.monotonic()))
+        self._reading.went_well(gap.cursor)
         self._took(collected, gap, page)
 
     async def _missing_users(self, intake: Intake) -> dict[str, bytes]:
@@ -198,28 +176,19 @@ class Collector:
 
     async def _shrink(self, gap: Gap, error: Unreadable) -> float:
         """Ask for less; for a single record that cannot be read, step over it by way of a known id."""
-        if self._page_size > 1:
-            self._page_size = max(1, self._page_size // 4)
-            self._telling.page_unreadable(gap, self._page_size, error.reason, self._api.request_id)
-            return self._failed(self._telling.unavailable, error.reason, UNAVAILABLE) if self._failures else 0.0
-        if self._failed_here(gap) < UNREADABLE_BELIEVED:
+        if self._reading.shrink():
+            self._telling.page_unreadable(gap, self._reading.page_size, error.reason, self._api.request_id)
+            return self._failed(self._telling.unavailable, error.reason, UNAVAILABLE) if self.health.failures else 0.0
+        if not self._reading.is_unreadable(gap.cursor):
             return self._failed(self._telling.unavailable, error.reason, UNAVAILABLE)
         if self._api.server_time is not None:  # what cannot be read may be the first answer of all
             self._server_time = (self._api.server_time, self._clock.monotonic())
         collected = await self._journal.step_over(self.name, gap.id, self._server_now())
         if collected.changes.gap.cursor == gap.cursor:
-            self._stuck[gap.id] = self._clock.monotonic() + STUCK_SECONDS
+            self._reading.rest(gap, self._clock.monotonic())
             self._telling.record_unreadable(gap, error.reason, self._api.request_id)
         self._took(collected, gap)
         return 0.0
-
-    def _failed_here(self, gap: Gap) -> int:
-        """How often the record below this cursor could not be read since it last could be, this time included.
-
-        Whichever gap asked: several may stand at it, or at others, and be read in turns.
-        """
-        self._unread[gap.cursor] += 1
-        return self._unread[gap.cursor]
 
     async def _is_ours(self, source: SourceRecord, page: Page) -> bool:
         """Whether the key belongs to the organization whose log this journal keeps under this name."""
@@ -267,9 +236,6 @@ class Collector:
             await pulse.wait(seconds)
         pulse.beat()
 
-    def _ready(self, gaps: Sequence[Gap], now: float) -> list[Gap]:
-        return [gap for gap in gaps if self._stuck.get(gap.id, now) <= now]
-
     def _paused(self) -> bool:
         limit = self._journal.max_bytes * (RESUME_AT if self.health.paused else 1.0)
         if self._journal.disk_full:
@@ -279,8 +245,7 @@ class Collector:
                 f"the undelivered backlog has reached {self._journal.max_bytes} bytes (FORWARDER_STATE_MAX_BYTES); "
                 "collecting goes on when the sink furthest behind (`forwarder status`) has caught up",
             )
-        elif self.health.paused:
-            self.health.paused, self.health.reason = False, None
+        elif self.health.resume():
             self._telling.resumed()
         return self.health.paused
 
@@ -288,9 +253,8 @@ class Collector:
         self._pause(f"the journal's disk is full; make room or enlarge the volume ({error})")
 
     def _pause(self, reason: str) -> None:
-        if not self.health.paused:
+        if self.health.pause(reason):
             self._telling.paused(reason)
-        self.health.paused, self.health.reason = True, reason
 
     def _failed(
         self,
@@ -299,17 +263,10 @@ class Collector:
         backoff: Backoff,
         retry_after: float | None = None,
     ) -> float:
-        self._failures += 1
-        self.health.reason = reason
-        seconds = backoff.delay(self._failures, self._random, at_least=retry_after)
-        tell(reason, self._failures, seconds, self._api.request_id)
+        failures = self.health.failed(reason)
+        seconds = backoff.delay(failures, self._random, at_least=retry_after)
+        tell(reason, failures, seconds, self._api.request_id)
         return seconds
-
-    def _recovered(self) -> None:
-        self._telling.recovered(self._failures)
-        self._failures = 0
-        self.health.reason = None
-        self.health.last_good = self._clock.monotonic()
 
     def _took(self, collected: Collected, gap: Gap, page: Page | None = None) -> None:
         self.source = collected.source

@@ -13,8 +13,9 @@ from random import Random
 import pytest
 
 from forwarder.clock import SECOND, format_rfc3339
-from forwarder.collect.collector import PAUSED_SECONDS, STUCK_SECONDS, Collector
+from forwarder.collect.collector import PAUSED_SECONDS, Collector
 from forwarder.collect.persona import Page, PersonaApi, RateLimit
+from forwarder.collect.reading import STUCK_SECONDS
 from forwarder.collect.settings import PersonaSettings
 from forwarder.errors import ConfigurationError, CursorLost, Failure, Misconfigured, Retryable, Unreadable
 from forwarder.journal import Journal

@@ -5,7 +5,6 @@ worker and what becomes of a batch. The order in which they are asked is that of
 ``delivery.worker``, whose waiting and talking the simulation of the whole daemon covers.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -17,11 +16,10 @@ from forwarder.collect.budget import WINDOW, Budget
 from forwarder.collect.collector import (
     MISCONFIGURED,
     PAUSED_SECONDS,
-    STUCK_SECONDS,
     TEND_SECONDS,
     UNAVAILABLE,
-    UNREADABLE_BELIEVED,
 )
+from forwarder.collect.reading import Reading
 from forwarder.delivery.batch import judge
 from forwarder.delivery.window import Window
 from forwarder.errors import CursorLost, Failure, Misconfigured, Refused, Retryable, Unreadable
@@ -88,12 +86,10 @@ class Memory:
 
     def __init__(self, plan: Plan, page_size: int, share: float, now: int) -> None:
         self.budget = Budget(share, plan.dims.unit / SECOND)
-        self.page_size = self.most = page_size
+        self.reading = Reading(page_size)
         self.failures = 0
         self.server_time: tuple[int, float] | None = None
         self.next_poll = self.next_tend = now / SECOND
-        self.stuck: dict[int, float] = {}
-        self.unread: Counter[str | None] = Counter()
         self.workers: list[Worker] = []
 
 
@@ -186,7 +182,7 @@ class Life:
         for _ in range(TURNS):
             seconds = self._turn()
             if old:  # until it is closed, or gets stuck, a sweep keeps the next one from being opened
-                old &= {gap.id for gap in self.store.gaps if gap.id not in self._memory.stuck}
+                old &= {gap.id for gap in self._memory.reading.ready(self.store.gaps, self._now / SECOND)}
                 end = self._now + rest
             if seconds > 0 and not self._unfinished():
                 if self._now >= end:
@@ -200,8 +196,7 @@ class Life:
         self.oracle.judge(self.store.holes, self.dead, source.complete_from, len(self.store.gaps), self._now)
 
     def _unfinished(self) -> bool:
-        gaps = [gap for gap in self.store.gaps if gap.id not in self._memory.stuck]
-        if gaps or self.store.held:
+        if self._memory.reading.ready(self.store.gaps, self._now / SECOND) or self.store.held:
             return True
         last = self.store.last_released
         return any(worker.committed < last for worker in self._memory.workers)
@@ -218,7 +213,7 @@ class Life:
             due = memory.next_poll + unit
             memory.next_poll = due if due > now else now + unit
             store.open_poll(self._server_now(), self.plan.dims.lookback, self.plan.dims.sweep_interval)
-        ready = [gap for gap in store.gaps if memory.stuck.get(gap.id, now) <= now]
+        ready = memory.reading.ready(store.gaps, now)
         delay = memory.budget.delay(now) if ready else memory.next_poll - now
         if delay > 0:
             self._count("the budget said to wait", bool(ready))
@@ -239,7 +234,7 @@ class Life:
         self.requests += 1
         fate = self._fate(number)
         elapsed = 1000 if self._calm else plan.elapsed[number % len(plan.elapsed)]
-        answer = self.persona.ask(gap.cursor, memory.page_size, self._now, elapsed, fate, number)
+        answer = self.persona.ask(gap.cursor, memory.reading.page_size, self._now, elapsed, fate, number)
         self._now += elapsed
         if fate == Fate.CRASH_BEFORE:
             raise Crash
@@ -290,8 +285,7 @@ class Life:
         self._count("empty page under a cursor", page.empty and gap.cursor is not None)
         self._count("closed above the list's end", changes.state == "closed" and page.next is not None)
         memory.failures = 0
-        memory.unread.pop(gap.cursor, None)
-        memory.page_size = min(memory.most, memory.page_size * 2)
+        memory.reading.went_well(gap.cursor)
         for _ in range(self.requests % 3 if changes.fresh else 0):  # users that the page names and does not include
             now = self._now / SECOND
             if memory.budget.delay(now) > 0:
@@ -304,17 +298,15 @@ class Life:
     def _shrink(self, gap: Gap) -> float:
         memory = self._memory
         self._count("unreadable page")
-        if memory.page_size > 1:
-            memory.page_size = max(1, memory.page_size // 4)
+        if memory.reading.shrink():
             return 0.0
-        memory.unread[gap.cursor] += 1
-        if memory.unread[gap.cursor] < UNREADABLE_BELIEVED:
+        if not memory.reading.is_unreadable(gap.cursor):
             memory.failures += 1
             return UNAVAILABLE.delay(memory.failures, self._random)
         changes = self.store.step_over(gap.id, self._server_now(), self._wall())
         stuck = changes.gap.cursor == gap.cursor
         if stuck:
-            memory.stuck[gap.id] = self._now / SECOND + STUCK_SECONDS
+            memory.reading.rest(gap, self._now / SECOND)
         self._count("stuck at an unreadable record", stuck)
         self._count("unreadable record stepped over", not stuck)
         return 0.0
