@@ -10,8 +10,8 @@ class Window:
     """Events between the cursor and the last one that was read.
 
     An event is *settled* once it was acknowledged, left out by the filters, or became a dead letter. The cursor stands
-    before the first event that is not settled: what was acknowledged beyond it is remembered here, and at an orderly
-    stop in the journal, so only a crash sends it again.
+    before the first event that is not settled: what was acknowledged beyond it is remembered here, and at a stop in the
+    journal, so only a crash sends it again.
 
     :param beyond: numbers above *cursor* that were settled in an earlier life
     """

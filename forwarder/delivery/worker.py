@@ -16,14 +16,14 @@ from random import Random
 from typing import Any, TypeVar
 
 from forwarder.clock import Clock
+from forwarder.delivery.account import Account
 from forwarder.delivery.attempt import attempt, close, fault
 from forwarder.delivery.batch import worse
 from forwarder.delivery.courier import Courier
 from forwarder.delivery.health import SinkHealth
 from forwarder.delivery.intake import Intake, Unsendable
 from forwarder.delivery.telling import Telling
-from forwarder.delivery.window import Window
-from forwarder.errors import DiskFull, Failure, Misconfigured, Refused, Retryable
+from forwarder.errors import Failure, Misconfigured, Refused, Retryable
 from forwarder.journal import DeadLetter, Journal, StoredEvent
 from forwarder.metrics import Metrics
 from forwarder.pulse import Pulse, Stopping
@@ -33,13 +33,6 @@ T = TypeVar("T")
 
 IDLE = 60.0
 """Longest wait for something to do, in seconds; a release or an answer ends it at once."""
-
-DISK_PAUSE = 5.0
-"""Seconds between two tries to read or write the journal on a disk that is full or fails."""
-
-READ_EVENTS = 500
-READ_BYTES = 1 << 20
-"""Most that is read and formatted in one go (some 20 ms of work), so that the loop stays free for others."""
 
 
 class DeliveryWorker:
@@ -64,12 +57,11 @@ class DeliveryWorker:
         self.name = name
         self.health = SinkHealth(name, metrics, clock)
         self._sink = sink
-        self._kind = kind
-        self._journal = journal
         self._clock = clock
         self._random = random
         self._intake = Intake(sink.settings)
         self._telling = Telling(name, metrics, clock)
+        self._account = Account(name, kind, sink.settings, journal, self._telling)
         self._opened_before = False
         self._in_open = False
         self._interrupted = journal.interrupted
@@ -93,11 +85,9 @@ class DeliveryWorker:
         self.health.opening()
         self._courier = Courier(self._sink, self._telling, self._clock, self._wake)
         try:
-            cursor, beyond = await self._with_disk(self._register, pulse)
+            self._window = await self._account.open(pulse)
         except Stopping:
             return
-        self._committed = cursor
-        self._window = Window(cursor, beyond)
         self._later: list[StoredEvent] = []
         self._courier.begin(self._window, may_repeat=self._interrupted)
         self._interrupted = True  # until this run ends well
@@ -107,11 +97,11 @@ class DeliveryWorker:
                 await close(self._sink, self._telling)
                 if failure is not None:
                     await self._recover(failure, pulse)
-            self._interrupted = bool(self._window.cursor > self._committed)
-            await self._remember(beyond)
+            self._interrupted = self._account.is_behind(self._window)
+            await self._account.remember(self._window)
         except asyncio.CancelledError:
             # The grace is over, or there was none: what was taken beyond a batch that hangs is known all the same.
-            await self._remember(beyond)
+            await self._account.remember(self._window)
             raise
         finally:
             await self._courier.abandon()
@@ -162,7 +152,7 @@ class DeliveryWorker:
         known = [item.seq for item in self._courier.drop_until(position)]
         self._window.settle(known)
         events = len(known)
-        while self._window.last_read < position and (read := await self._with_disk(self._read, pulse)):
+        while self._window.last_read < position and (read := await self._account.read(self._window, pulse)):
             for one in read:
                 self._window.add(one)
             known = [one.seq for one in read if one.seq <= position]
@@ -210,29 +200,12 @@ class DeliveryWorker:
 
         :raises Stopping: all stop, and the journal could not be read
         """
-        if self._courier.stocked or not (read := await self._with_disk(self._read, pulse)):
+        if self._courier.stocked or not (read := await self._account.read(self._window, pulse)):
             return False
         for one in read:
             self._window.add(one)
         self._sort(read)
         return True
-
-    async def _read(self) -> list[StoredEvent]:
-        settings = self._sink.settings
-        return await self._journal.read(
-            self._window.last_read,
-            max_events=min(settings.batch_max_events, READ_EVENTS),
-            max_bytes=min(settings.batch_max_bytes, READ_BYTES),
-        )
-
-    async def _remember(self, before: list[int]) -> None:
-        """Note what the sink has beyond the cursor, in place of what stood there *before*."""
-        beyond = self._window.beyond()
-        if beyond != before:
-            try:
-                await self._journal.remember_beyond(self.name, beyond)
-            except DiskFull as error:
-                self._telling.disk_full(error)  # it will be sent again
 
     def _sort(self, read: list[StoredEvent]) -> None:
         read = [one for one in read if not self._window.is_settled(one.seq)]
@@ -274,38 +247,12 @@ class DeliveryWorker:
         self._window.bury(letter)
         self._telling.dead_lettered(letter)
 
-    async def _register(self) -> tuple[int, list[int]]:
-        """The cursor, and what the sink has beyond it."""
-        cursor = await self._journal.register_sink(self.name, self._kind, start=self._sink.settings.start)
-        return cursor, await self._journal.beyond(self.name)
-
     async def _commit(self, pulse: Pulse) -> bool:
         """Write the cursor down if it moved; waits for the disk. Returns True if a stop ended that wait."""
-        cursor = self._window.advance()
-        if cursor <= self._committed:
-            return False
-        dead = self._window.dead_up_to(cursor)
         try:
-            await self._with_disk(partial(self._journal.commit, self.name, cursor, dead), pulse)
+            cursor = await self._account.commit(self._window, pulse)
         except Stopping:
             return True
-        self._window.forget_dead(dead)
-        self._committed = cursor
-        self._courier.committed(cursor)
+        if cursor is not None:
+            self._courier.committed(cursor)
         return False
-
-    async def _with_disk(self, call: Callable[[], Awaitable[T]], pulse: Pulse) -> T:
-        """Make a *call* of the journal; while its disk is full or fails, wait and try again.
-
-        :raises Stopping: all stop before it went well
-        """
-        told = False
-        while True:
-            try:
-                return await call()
-            except DiskFull as error:
-                if not told:
-                    self._telling.disk_full(error)
-                told = True
-            if await pulse.wait(DISK_PAUSE):
-                raise Stopping

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
-from forwarder.delivery.worker import READ_EVENTS
+from forwarder.delivery.account import READ_EVENTS
 from forwarder.errors import Failure, Misconfigured, Refused, Retryable
 from forwarder.sinks.base import Item, SinkSettings
 from tests.delivery.conftest import Rig
