@@ -60,8 +60,12 @@ class Destination:
         return [attempt for attempt in self.attempts if attempt.life == life]
 
     def suffer(self, trouble: str) -> None:
-        """Go wrong as *trouble* says from now on; with an empty one, be well again."""
-        self.trouble = trouble
+        """Go wrong as *trouble* says from now on; with an empty one, be well again.
+
+        Whoever was told nothing of a position is refused all the same: what it does not know of has arrived meanwhile.
+        """
+        if trouble or self.trouble != "caught up":
+            self.trouble = trouble
 
     def remember(self, known: int) -> None:
         """Whatever came after number *known* may come again, under another."""
