@@ -64,7 +64,7 @@ class Destination:
 
         Whoever was told nothing of a position is refused all the same: what it does not know of has arrived meanwhile.
         """
-        if trouble or self.trouble != "caught up":
+        if self.trouble != "caught up" or trouble in {"down", "hang", "misconfigured"}:  # which end its session, too
             self.trouble = trouble
 
     def remember(self, known: int) -> None:
