@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from forwarder.clock import BEGINNING
-from forwarder.journal import collecting, delivering, ledger, polls
+from forwarder.journal import collecting, delivering, ledger, polls, sightings
 from forwarder.journal.collecting import Arrival, SourceRecord
 from forwarder.journal.delivering import DeadLetter
 from forwarder.journal.detours import look_below
@@ -72,9 +72,9 @@ class Books:
         source = collecting.read_source(db, name)
         gap = next(gap for gap in source.gaps if gap.id == gap_id)
         others = [other for other in source.gaps if other.id != gap_id]
-        known = collecting.known_ids(db, source.id, ledger.asked_for(gap, outcome))
+        known = sightings.known(db, source.id, ledger.asked_for(gap, outcome))
         if isinstance(outcome, PageRead) and (end := ledger.seeming_end(gap, outcome)) is not None:
-            outcome = replace(outcome, older=collecting.known_below(db, source.id, *end))
+            outcome = replace(outcome, older=sightings.known_below(db, source.id, *end))
         changes = ledger.step(source.state, gap, others, outcome, known, start_at)
         collecting.apply(db, source.id, changes, arrival)
         self._enter(db, source.id, changes, arrival)
@@ -85,7 +85,7 @@ class Books:
         """Pass the unreadable record below the gap's cursor, if a known id lies below it; *collected* is our now."""
         source = collecting.read_source(db, name)
         gap = next(gap for gap in source.gaps if gap.id == gap_id)
-        older = collecting.nearest_older(db, source.id, look_below(gap, server_time), gap.mark)
+        older = sightings.nearest_older(db, source.id, look_below(gap, server_time), gap.mark)
         arrival = Arrival((), {}, collected, server_time)
         return self.collect(db, name, gap_id, PageUnreadable(server_time, older), arrival, BEGINNING)
 

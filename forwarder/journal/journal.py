@@ -9,7 +9,7 @@ from random import Random, SystemRandom
 from typing import TypeVar
 
 from forwarder.clock import SECOND, Clock
-from forwarder.journal import collecting, delivering
+from forwarder.journal import collecting, delivering, sightings
 from forwarder.journal.books import Books, Collected, open_poll
 from forwarder.journal.collecting import Arrival, SourceRecord
 from forwarder.journal.database import Database, Work
@@ -219,7 +219,7 @@ class Journal:
 
         def work(db: sqlite3.Connection) -> int:
             source = collecting.load_source(db, name)
-            return collecting.forget_ids(db, source.id, server_time, self._retention, FORGET_CHUNK)
+            return sightings.forget(db, source.id, server_time, self._retention, FORGET_CHUNK)
 
         await self._db.make_room()
         return await self._write(work) == FORGET_CHUNK

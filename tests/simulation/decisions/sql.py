@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from forwarder.journal import collecting, delivering
+from forwarder.journal import collecting, delivering, sightings
 from forwarder.journal.books import Books, open_poll
 from forwarder.journal.collecting import Arrival, CollectedRecord, SourceRecord
 from forwarder.journal.delivering import DeadLetter
@@ -73,7 +73,7 @@ class SqlStore:
 
     def tend(self, server_time: int) -> bool:
         def work() -> int:
-            return collecting.forget_ids(self._db, self._source_id, server_time, self._retention, FORGET_CHUNK)
+            return sightings.forget(self._db, self._source_id, server_time, self._retention, FORGET_CHUNK)
 
         return self._write(work) == FORGET_CHUNK
 
