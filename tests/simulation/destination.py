@@ -97,7 +97,7 @@ class Destination:
             attempt.accepted = 0 if self.trouble == "absurd" else failure.accepted
             raise
         except Refused as failure:
-            attempt.accepted = 0 if self.trouble == "absurd" else failure.at or 0
+            attempt.accepted = 0 if self.trouble in {"absurd", "senseless"} else failure.at or 0
             raise
         attempt.accepted = len(batch)
 

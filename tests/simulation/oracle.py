@@ -390,9 +390,10 @@ class Judgement:
             (REST_POLLS + 2) * a_poll + (REST_POLLS * plan.poll_interval / plan.sweep_interval + 2) * a_sweep
         )
         if plan.end == "empty" or plan.odd or all(map(self._has_expired, stage.chronicle.made.values())):
-            # An end that does not say so, as the top of an emptied log, is read down to six times; odd dates hide where
-            # the floor is.
-            allowed *= 6
+            # An end that does not say so, as the top of an emptied log, is read down to six times, or twenty where a
+            # wrong date contradicts it; odd dates hide where the floor is.
+            contradicted = plan.odd or self.kinds & {"back-dated", "their-clock"}
+            allowed *= 20 if plan.end == "empty" and contradicted else 6
         if stage.quiet_requests > allowed:
             yield f"at rest it asked {stage.quiet_requests} times in {REST_POLLS} polls; {allowed:.0f} would do"
         if stage.quiet_steps > 400 * stage.quiet_requests + 60 * stage.quiet_seconds + 2000:

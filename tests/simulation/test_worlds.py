@@ -48,6 +48,8 @@ KNOWN: dict[int, str] = {
     600000002307: "a request that waited behind a slow answer counted as sent when it was read",
     600000002827: "a destination forgot that a sink had not been told of its position",
     600000003427: "a destination that leaves events out told its position only after those",
+    600000004538: "an answer that makes no sense broke the oracle",
+    600000004728: "an end that does not say so, and that a wrong date contradicts, was to be believed as soon as any",
     600000000194: "walks of an emptied log that a known date in the future contradicts piled up at its top",
 }
 """Seeds that found something once, in us or in the oracle, with what they found."""
