@@ -104,7 +104,7 @@ def test_every_mutant_can_still_be_planted(mutant: Mutant, tmp_path: Path) -> No
 
 
 @pytest.mark.timeout(600)
-def test_a_daemon_that_forgets_its_place_is_found_out() -> None:
+def test_a_daemon_that_loses_events_is_found_out() -> None:
     """One mutant here, as a sign that the oracle is awake; ``python -m tests.simulation.mutants`` tries all."""
     done = subprocess.run(
         [
@@ -112,7 +112,7 @@ def test_a_daemon_that_forgets_its_place_is_found_out() -> None:
             "-m",
             "tests.simulation.mutants",
             "--only",
-            "cursor-not-written",
+            "gap-closed-on-the-first-page",
             "--worlds",
             "40",
             "--first",
