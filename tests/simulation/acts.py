@@ -202,7 +202,7 @@ def _end(stage: "Stage", how: str) -> None:
         stage.life.stop()
     else:
         stage.crash_kind = "power" if how == "power" else "process"
-        stage.life.process.kill()
+        stage.life.kill()
 
 
 def _stay_away(stage: "Stage", one: Happening) -> None:

@@ -64,6 +64,11 @@ class Life:
         """Whether it was killed."""
         return self.process.dead
 
+    def kill(self) -> None:
+        """End it as SIGKILL does, unless it has ended by itself."""
+        if not self.ended.is_set():
+            self.process.kill()
+
     def stop(self) -> None:
         """Ask it to stop, as SIGTERM does."""
         if self.daemon is not None and not self.crashed:
