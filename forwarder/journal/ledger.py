@@ -106,32 +106,28 @@ def step(
     *others* are the source's other open gaps; *known* gives the order of first sight (``ids.n``) of those ids of
     :func:`asked_for` that are in the journal; *start_at* is the lower bound that is fixed by a source's first answer.
     """
-    return join(_step(source, gap, others, outcome, known, start_at), others)
-
-
-def _step(
-    source: SourceState,
-    gap: Gap,
-    others: Sequence[Gap],
-    outcome: Outcome,
-    known: Mapping[str, int],
-    start_at: int,
-) -> Changes:
+    if isinstance(outcome, PageRead):
+        source, gap = _within(source, gap, start_at)
     match outcome:
         case CursorRefused():
-            return Changes(source, go_back(gap))
+            changes = Changes(source, go_back(gap))
         case PageUnreadable():
-            return step_over(source, gap, outcome)
+            changes = step_over(source, gap, outcome)
+        case PageRead() if repeats(gap, outcome):
+            changes = Changes(source, go_back(gap))
+        case PageRead(empty=True):
+            changes = _empty(source, gap, outcome, known)
+        case PageRead():
+            changes = _page(source, gap, others, outcome, known)
+    return join(changes, others)
+
+
+def _within(source: SourceState, gap: Gap, start_at: int) -> tuple[SourceState, Gap]:
+    """Fix the source's start at its first page, and let the gap reach no further down."""
     if source.start is None:
         source = replace(source, start=start_at)
     floor = source.start if gap.floor is None else max(gap.floor, source.start or BEGINNING)
-    if floor != gap.floor:
-        gap = replace(gap, floor=floor)
-    if repeats(gap, outcome):
-        return Changes(source, go_back(gap))
-    if outcome.empty:
-        return _empty(source, gap, outcome, known)
-    return _page(source, gap, others, outcome, known)
+    return source, gap if floor == gap.floor else replace(gap, floor=floor)
 
 
 def _page(
