@@ -178,7 +178,8 @@ class HecServer:
         if self._runner is not None:
             await self.stop_accepting()
         for transport in self._connections:
-            transport.abort()
+            if not transport.is_closing():  # Python 3.11.2 cannot abort a TLS transport that has ended
+                transport.abort()
         self._connections.clear()
         runner, self._runner = self._runner, None
         if runner is not None:
