@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from forwarder.clock import parse_rfc3339
+from forwarder.clock import format_rfc3339, parse_rfc3339
 from forwarder.simulator.stats import Stats
 
 
@@ -23,6 +23,11 @@ class Made:
     def is_late(self) -> bool:
         """Whether the list showed it only when newer ones had been there already."""
         return self.back_dated or self.visible > self.made
+
+    @property
+    def at(self) -> str:
+        """When it was made, by Persona's clock (RFC 3339)."""
+        return format_rfc3339(self.created)
 
 
 @dataclass(frozen=True, slots=True)
