@@ -78,7 +78,7 @@ def test_a_seed_is_the_same_world_twice() -> None:
     for _ in range(2):
         life = Life(generate(11), Store(187 * 86400 * 1_000_000))
         life.run()
-        lives.append((life.delivered, life.oracle.counts, life.requests))
+        lives.append((life.deliveries.delivered, life.oracle.counts, life.requests))
     assert lives[0] == lives[1]
 
 
@@ -92,7 +92,7 @@ def test_the_journal_in_memory_does_what_the_sql_does() -> None:
             life = Life(plan, journal)
             life.run()
             holes = sorted((hole.kind, hole.since, hole.until) for hole in journal.holes)
-            lives.append((life.delivered, holes, journal.source, journal.gaps, sorted(journal.ids())))
+            lives.append((life.deliveries.delivered, holes, journal.source, journal.gaps, sorted(journal.ids())))
         sql.close()
         for memory, file in zip(*lives, strict=True):
             assert memory == file, f"seed {seed}"

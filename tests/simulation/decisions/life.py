@@ -5,11 +5,8 @@ worker and what becomes of a batch. The order in which they are asked is that of
 ``delivery.worker``, whose waiting and talking the simulation of the whole daemon covers.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from math import ceil
 from random import Random
-from typing import Protocol
 
 from forwarder.clock import BEGINNING, SECOND
 from forwarder.collect.budget import WINDOW, Budget
@@ -20,65 +17,21 @@ from forwarder.collect.collector import (
     UNAVAILABLE,
 )
 from forwarder.collect.reading import Reading
-from forwarder.delivery.batch import judge
 from forwarder.delivery.window import Window
-from forwarder.errors import CursorLost, Failure, Misconfigured, Refused, Retryable, Unreadable
-from forwarder.journal import RELEASE_AFTER, CursorRefused, DeadLetter, StoredEvent, choose, complete_until
-from forwarder.journal.gaps import Changes, Gap, Hole, Outcome, SourceState
+from forwarder.errors import CursorLost, Misconfigured, Retryable, Unreadable
+from forwarder.journal import RELEASE_AFTER, CursorRefused, choose, complete_until
+from forwarder.journal.gaps import Gap
+from tests.simulation.decisions.delivering import Crash, Deliveries, Worker
+from tests.simulation.decisions.journal import Journal
 from tests.simulation.decisions.oracle import Oracle, Violation
 from tests.simulation.decisions.persona import Answer, Persona
-from tests.simulation.decisions.plan import BORN, Fate, Plan, Send, offset
+from tests.simulation.decisions.plan import BORN, Fate, Plan, offset
 
 FAULTY = 400
 """So many requests of a world may fail; then no more do: where most cursors are lost, a walk would take for ever."""
 
 TURNS = 3000
 """So many turns may a world take to go quiet."""
-
-
-class Journal(Protocol):
-    """What the two journals, in lists and in SQL, have in common."""
-
-    @property
-    def source(self) -> SourceState: ...
-    @property
-    def gaps(self) -> list[Gap]: ...
-    @property
-    def holes(self) -> list[Hole]: ...
-    @property
-    def last_released(self) -> int: ...
-    @property
-    def held(self) -> int: ...
-    @property
-    def sinks(self) -> Sequence[str]: ...
-
-    def open(self, now: int) -> None: ...
-    def save(self) -> None: ...
-    def restore(self) -> None: ...
-    def open_poll(self, now: int, lookback: int, sweep_interval: int) -> None: ...
-    def collect(self, gap_id: int, outcome: Outcome, collected: int, start_at: int) -> Changes: ...
-    def step_over(self, gap_id: int, server_time: int, collected: int) -> Changes: ...
-    def release(self, now: int, older_than: int = 0) -> None: ...
-    def tend(self, server_time: int) -> bool: ...
-    def register_sink(self, name: str, start: str | None) -> int: ...
-    def read(self, after: int, most: int) -> Sequence[tuple[int, str]]: ...
-    def commit(self, sink: str, cursor: int, dead: Mapping[int, str]) -> None: ...
-
-
-class Crash(Exception):
-    """The process died; only the journal is left."""
-
-
-@dataclass(slots=True)
-class Worker:
-    """What one sink's worker remembers."""
-
-    name: str
-    window: Window
-    committed: int
-    batches: list[list[tuple[int, str]]] = field(default_factory=list)
-    paused_until: int = 0
-    failures: int = 0
 
 
 class Memory:
@@ -101,14 +54,11 @@ class Life:
         self.store = store
         self.oracle = Oracle(plan)
         self.persona = Persona(plan)
-        self.delivered: list[tuple[str, int, str]] = []
-        self.dead: set[tuple[str, str]] = set()
         self.requests = 0
         self._now = BORN
-        self._sends = 0
         self._calm = False
         self._random = Random(plan.seed ^ 0x5EED)
-        self._refused = {made.id for made in plan.records if made.refused}
+        self.deliveries = Deliveries(plan, store, self.oracle, self._random)
         self._sinks: set[str] = set()
         self._restores = any(outage.restores for outage in plan.outages)
 
@@ -169,7 +119,7 @@ class Life:
 
     def _quieten(self) -> None:
         """Nothing fails any more; wait until everything that will ever be visible is, and has been swept for."""
-        self._calm, self._share = True, 1.0
+        self._calm, self.deliveries.calm, self._share = True, True, 1.0
         self.persona.calm()
         dims = self.plan.dims
         self._now = max(self._now, *(made.visible for made in self.plan.records), self.plan.calm) + 2 * SECOND
@@ -193,7 +143,7 @@ class Life:
             raise Violation("it does not become quiet")
         self._claim()
         source = self.store.source
-        self.oracle.judge(self.store.holes, self.dead, source.complete_from, len(self.store.gaps), self._now)
+        self.oracle.judge(self.store.holes, self.deliveries.dead, source.complete_from, len(self.store.gaps), self._now)
 
     def _unfinished(self) -> bool:
         if self._memory.reading.ready(self.store.gaps, self._now / SECOND) or self.store.held:
@@ -325,7 +275,7 @@ class Life:
         source = self.store.source
         self.oracle.complete(source.complete_from, complete_until(source, self.store.gaps), self.store.holes, self._now)
 
-    # -- delivering ----------------------------------------------------------------------------------------------
+    # -- time ----------------------------------------------------------------------------------------------------
 
     def _rest(self, seconds: float, until: int) -> None:
         if seconds > 0:
@@ -336,87 +286,10 @@ class Life:
         for worker in self._memory.workers:
             if worker.committed < last:
                 for _ in range(40 if self._calm else 2):
-                    if not self._deliver(worker):
+                    if not self.deliveries.deliver(worker, self._now):
                         break
         if seconds > 0:
             self._now = min(self._now + ceil(seconds * SECOND), max(until, self._now + 1))
-
-    def _deliver(self, worker: Worker) -> bool:
-        """Send one batch; returns whether there was one to send."""
-        dims = self.plan.dims
-        if worker.paused_until > self._now:
-            return False
-        if not worker.batches:
-            read = self.store.read(worker.window.last_read, dims.batch * dims.in_flight)
-            for seq, id_ in read:
-                worker.window.add(_stored(seq, id_))
-            worker.batches = [list(read[at : at + dims.batch]) for at in range(0, len(read), dims.batch)]
-            if not read:
-                return False
-        number = self._sends
-        self._sends += 1
-        batch = worker.batches.pop(number % min(dims.in_flight, len(worker.batches)))
-        fate = Send.TAKEN if self._calm else self.plan.sends[number % len(self.plan.sends)]
-        failure = self._send(worker.name, batch, fate, number)
-        verdict = judge(len(batch), failure)
-        worker.window.settle(seq for seq, _ in batch[: verdict.delivered])
-        if verdict.dead is not None:
-            seq, id_ = batch[verdict.dead]
-            worker.window.bury(DeadLetter(seq, "persona", id_, "refused", 0, b"", None))
-        worker.batches += [batch[begin:end] for begin, end in verdict.again]
-        worker.batches.sort()
-        if isinstance(failure, Retryable | Misconfigured):
-            worker.failures += 1
-            worker.paused_until = self._now + int(UNAVAILABLE.delay(worker.failures, self._random) * SECOND)
-        else:
-            worker.failures = 0
-        self._commit(worker)
-        if fate == Send.CRASH_COMMITTED:
-            raise Crash
-        return True
-
-    def _commit(self, worker: Worker) -> None:
-        cursor = worker.window.advance()
-        if cursor <= worker.committed:
-            return
-        letters = worker.window.dead_up_to(cursor)
-        self.store.commit(worker.name, cursor, {letter.seq: letter.id for letter in letters})
-        worker.window.forget_dead(letters)
-        worker.committed = cursor
-        self.oracle.cursor(worker.name, cursor)
-        self.dead |= {(worker.name, letter.id) for letter in letters}
-        self._count("dead letter", bool(letters))
-
-    def _send(self, sink: str, batch: list[tuple[int, str]], fate: Send, dice: int) -> Failure | None:
-        """What the destination does with a batch, and what it says."""
-        match fate:
-            case Send.DOWN:
-                return Retryable("down", kind="connection")
-            case Send.MISCONFIGURED:
-                return Misconfigured("no such index")
-        refused = next((at for at, (_, id_) in enumerate(batch) if id_ in self._refused), None)
-        if refused is not None:
-            taken = refused if self.plan.dims.refusal_names_event else 0
-            self._take(sink, batch[:taken])
-            return Refused("refused", at=refused if self.plan.dims.refusal_names_event else None)
-        taken = dice % (len(batch) + 1) if fate in {Send.PART, Send.UNANSWERED} else len(batch)
-        self._take(sink, batch[:taken])
-        match fate:
-            case Send.PART:
-                return Retryable("busy", accepted=taken, kind="busy")
-            case Send.UNANSWERED | Send.UNANSWERED_TAKEN:
-                self._count("send unanswered")
-                self.oracle.unanswered(sink, [seq for seq, _ in batch])
-                return Retryable("no answer", unanswered=True, kind="timeout")
-            case Send.CRASH_SENT:
-                raise Crash
-        return None
-
-    def _take(self, sink: str, batch: Sequence[tuple[int, str]]) -> None:
-        self.oracle.taken(sink, batch, self._now)
-        self.delivered += [(sink, seq, id_) for seq, id_ in batch]
-
-    # -- clocks --------------------------------------------------------------------------------------------------
 
     def _wall(self) -> int:
         return self._now + offset(self.plan.our_clock, self._now)
@@ -431,7 +304,3 @@ class Life:
     def _count(self, what: str, happened: bool = True) -> None:
         if happened:
             self.oracle.counts[what] += 1
-
-
-def _stored(seq: int, id_: str) -> StoredEvent:
-    return StoredEvent(seq, "persona", id_, 0, 0, 0, None, None, b"{}", None)
