@@ -1,23 +1,20 @@
-"""The journal's file: its lock, its state of health, and the reserve that lets cursors move on a full disk."""
+"""The journal's file: its lock, how it is opened, and the reserve that lets cursors move on a full disk."""
 
 import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
-from urllib.parse import quote
 
-from forwarder.clock import SECOND, Clock
-from forwarder.errors import DiskFull, JournalDamaged, JournalLocked, JournalUnavailable
+from forwarder.clock import Clock
+from forwarder.errors import DiskFull, JournalLocked, JournalUnavailable
+from forwarder.journal.integrity import damaged, examine, has_bytes, identify, uri
 from forwarder.journal.schema import APPLICATION_ID, TABLES, VERSION
 
 RESERVE_BYTES = 4 << 20
 """Kept free beside the journal, so that cursors and dead letters can still be written when the disk is full."""
-
-CHECK_SECONDS = 10
-"""Bound on the check of a large journal at start; what it does not reach is found when it is read."""
 
 OLDEST_SQLITE = (3, 35, 0)
 """``RETURNING`` and ``UPDATE … FROM`` came by then."""
@@ -58,7 +55,7 @@ def translated(path: Path) -> Iterator[None]:
         if primary in _FULL:
             raise DiskFull(f"{path}: {error}") from error
         if primary in _DAMAGED:
-            raise _damaged(path, str(error)) from error
+            raise damaged(path, str(error)) from error
         if primary in _OCCUPIED:
             raise JournalUnavailable(f"the journal {path} cannot be used: {error}") from error
         raise
@@ -118,8 +115,8 @@ def connect(
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise JournalUnavailable(f"the journal needs SQLite 3.35 or newer; this Python has {sqlite3.sqlite_version}")
     with translated(path):
-        if _has_bytes(path):
-            _examine(path, clock)
+        if has_bytes(path):
+            examine(path, clock)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=factory)
         try:
             with suppress(PermissionError):  # another user's, on a volume that we share: SQLite knows what we may
@@ -142,10 +139,10 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     if not path.exists():
         raise _missing(path)
     with reading(path):
-        connection = sqlite3.connect(_uri(path, "mode=ro"), uri=True, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(uri(path, "mode=ro"), uri=True, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA busy_timeout = 5000")
-            _identify(connection, path)
+            identify(connection, path)
             made = connection.execute("PRAGMA user_version").fetchone()[0] > 0
         except BaseException:
             connection.close()
@@ -207,55 +204,3 @@ def _create(connection: sqlite3.Connection, *, journal_id: str, created: int) ->
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")
-
-
-def _examine(path: Path, clock: Clock) -> None:
-    """Look the file over without touching it: SQLite itself may write to what it opens for writing."""
-    if _has_bytes(Path(f"{path}-journal")):
-        # The power failed while it was made, before it had a write-ahead log. Until SQLite has taken back what was half
-        # written, the file alone says nothing.
-        way = "mode=rw"
-    else:
-        way = "mode=ro" if _has_bytes(Path(f"{path}-wal")) else "immutable=1"
-    with closing(sqlite3.connect(_uri(path, way), uri=True, isolation_level=None)) as connection:
-        _identify(connection, path)
-        # By the wall clock, for the other is the event loop's and this runs in the writer's thread; a step of it cuts
-        # the check short, or lets it come to its own end.
-        deadline = clock.now() + CHECK_SECONDS * SECOND
-        connection.set_progress_handler(lambda: int(clock.now() > deadline), 100_000)
-        try:
-            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-                raise
-            return
-        if verdict != "ok":
-            raise _damaged(path, verdict)
-
-
-def _has_bytes(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
-
-
-def _identify(connection: sqlite3.Connection, path: Path) -> None:
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if tables and application != APPLICATION_ID:
-        raise _damaged(path, "it is a database of another program")
-    if version > VERSION:
-        raise JournalUnavailable(
-            f"the journal {path} was written by a newer version of this program (its tables are version {version}, "
-            f"this program knows {VERSION}); run that version, or newer",
-        )
-
-
-def _damaged(path: Path, detail: str) -> JournalDamaged:
-    return JournalDamaged(
-        f"the journal {path} is damaged ({detail}) and was left as it is. Put a backup in its place, or move it away: "
-        "an empty journal collects everything that Persona still keeps again, and every sink receives it again",
-    )
-
-
-def _uri(path: Path, query: str) -> str:
-    return f"file:{quote(str(path.absolute()))}?{query}"

@@ -1,0 +1,77 @@
+"""Whether a file is a journal of ours, and sound: it is looked over before SQLite may write to it."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from forwarder.clock import SECOND, Clock
+from forwarder.errors import JournalDamaged, JournalUnavailable
+from forwarder.journal.schema import APPLICATION_ID, VERSION
+
+CHECK_SECONDS = 10
+"""Bound on the check of a large journal at start; what it does not reach is found when it is read."""
+
+
+def examine(path: Path, clock: Clock) -> None:
+    """Look the file over without touching it: SQLite itself may write to what it opens for writing.
+
+    :raises JournalDamaged: the file is not what it should be
+    :raises JournalUnavailable: a newer version of this program has written it
+    """
+    if has_bytes(Path(f"{path}-journal")):
+        # The power failed while it was made, before it had a write-ahead log. Until SQLite has taken back what was half
+        # written, the file alone says nothing.
+        way = "mode=rw"
+    else:
+        way = "mode=ro" if has_bytes(Path(f"{path}-wal")) else "immutable=1"
+    with closing(sqlite3.connect(uri(path, way), uri=True, isolation_level=None)) as connection:
+        identify(connection, path)
+        # By the wall clock, for the other is the event loop's and this runs in the writer's thread; a step of it cuts
+        # the check short, or lets it come to its own end.
+        deadline = clock.now() + CHECK_SECONDS * SECOND
+        connection.set_progress_handler(lambda: int(clock.now() > deadline), 100_000)
+        try:
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+            return
+        if verdict != "ok":
+            raise damaged(path, verdict)
+
+
+def identify(connection: sqlite3.Connection, path: Path) -> None:
+    """See whose database it is.
+
+    :raises JournalDamaged: another program's
+    :raises JournalUnavailable: a newer version's of this one
+    """
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if tables and application != APPLICATION_ID:
+        raise damaged(path, "it is a database of another program")
+    if version > VERSION:
+        raise JournalUnavailable(
+            f"the journal {path} was written by a newer version of this program (its tables are version {version}, "
+            f"this program knows {VERSION}); run that version, or newer",
+        )
+
+
+def damaged(path: Path, detail: str) -> JournalDamaged:
+    """Make the error that says what can be done about a damaged file."""
+    return JournalDamaged(
+        f"the journal {path} is damaged ({detail}) and was left as it is. Put a backup in its place, or move it away: "
+        "an empty journal collects everything that Persona still keeps again, and every sink receives it again",
+    )
+
+
+def has_bytes(path: Path) -> bool:
+    """Whether there is anything in the file, if there is one."""
+    return path.exists() and path.stat().st_size > 0
+
+
+def uri(path: Path, query: str) -> str:
+    """Name the file as SQLite wants it where *query* says how to open it (https://www.sqlite.org/uri.html)."""
+    return f"file:{quote(str(path.absolute()))}?{query}"
