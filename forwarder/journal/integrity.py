@@ -1,21 +1,28 @@
 """Whether a file is a journal of ours, and sound: it is looked over before SQLite may write to it."""
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 from forwarder.clock import SECOND, Clock
-from forwarder.errors import JournalDamaged, JournalUnavailable
+from forwarder.errors import DiskFull, JournalDamaged, JournalUnavailable
 from forwarder.journal.schema import APPLICATION_ID, VERSION
 
 CHECK_SECONDS = 10
 """Bound on the check of a large journal at start; what it does not reach is found when it is read."""
 
+_FINDINGS = 10
+"""So many may be wrong before the check of a file ends."""
+
+_ERROR_CODE = re.compile(r"error code\D*(\d+)")
+
 
 def examine(path: Path, clock: Clock) -> None:
     """Look the file over without touching it: SQLite itself may write to what it opens for writing.
 
+    :raises DiskFull: the disk fails; nothing is said of the file
     :raises JournalDamaged: the file is not what it should be
     :raises JournalUnavailable: a newer version of this program has written it
     """
@@ -27,18 +34,32 @@ def examine(path: Path, clock: Clock) -> None:
         way = "mode=ro" if has_bytes(Path(f"{path}-wal")) else "immutable=1"
     with closing(sqlite3.connect(uri(path, way), uri=True, isolation_level=None)) as connection:
         identify(connection, path)
-        # By the wall clock, for the other is the event loop's and this runs in the writer's thread; a step of it cuts
-        # the check short, or lets it come to its own end.
-        deadline = clock.now() + CHECK_SECONDS * SECOND
-        connection.set_progress_handler(lambda: int(clock.now() > deadline), 100_000)
-        try:
-            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-                raise
+        found = _look_over(connection, clock)
+        if found in {None, "ok"}:
             return
-        if verdict != "ok":
-            raise damaged(path, verdict)
+        codes = {int(code) & 0xFF for code in _ERROR_CODE.findall(found)}
+        # SQLite counts a page that the disk does not give as damage, and does not always say why; damage that is there
+        # is there when it is looked for again.
+        if sqlite3.SQLITE_IOERR in codes or _look_over(connection, clock) == "ok":
+            raise DiskFull(f"{path}: the disk does not give what was written to it ({found})")
+        raise damaged(path, found)
+
+
+def _look_over(connection: sqlite3.Connection, clock: Clock) -> str | None:
+    """What SQLite finds wrong with the file, or ``ok``; None if it had not come to the end in time."""
+    # By the wall clock, for the other is the event loop's and this runs in the writer's thread; a step of it cuts
+    # the check short, or lets it come to its own end.
+    deadline = clock.now() + CHECK_SECONDS * SECOND
+    connection.set_progress_handler(lambda: int(clock.now() > deadline), 100_000)
+    try:
+        found = connection.execute(f"PRAGMA quick_check({_FINDINGS})").fetchall()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        return None
+    finally:
+        connection.set_progress_handler(None, 0)
+    return " ".join(" ".join(text for (text,) in found).split())
 
 
 def identify(connection: sqlite3.Connection, path: Path) -> None:

@@ -38,8 +38,7 @@ TROUBLES: Mapping[str, tuple[frozenset[int], frozenset[int]]] = {
     "newer": (frozenset({UNAVAILABLE}), frozenset({UNAVAILABLE})),
     "unmounted": (frozenset({UNAVAILABLE}), frozenset({UNAVAILABLE})),
     "read-only": (frozenset({UNAVAILABLE}), frozenset({0, UNAVAILABLE})),
-    # A page that the check cannot read is damage; before that it is a disk that fails.
-    "bad-sector": (frozenset({UNAVAILABLE, DAMAGED}), frozenset({0, UNAVAILABLE})),
+    "bad-sector": (frozenset({UNAVAILABLE}), frozenset({0, UNAVAILABLE})),
     "old-sqlite": (frozenset({UNAVAILABLE}), frozenset({0})),
 }
 """What each makes of a start, and what it may make of a command that only reads."""

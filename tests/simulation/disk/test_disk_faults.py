@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from forwarder.errors import DiskFull
+from forwarder.errors import DiskFull, JournalUnavailable
 from forwarder.journal import Journal
 from forwarder.journal.file import RESERVE_BYTES
 from tests.journal.inline import Inline
@@ -71,6 +71,35 @@ async def test_the_journal_finds_the_disk_full_and_its_reserve_carries_it_over(d
     assert sorted(await everything(journal)) == sorted(row.id for row in PAGES[1])
     assert reserve.stat().st_size == RESERVE_BYTES
     await journal.close()
+
+
+@pytest.mark.parametrize("times", [1, 1 << 30], ids=["once", "for good"])
+async def test_a_disk_that_fails_while_the_journal_is_opened_is_not_taken_for_damage(
+    disk: Disk, path: Path, times: int
+) -> None:
+    """Whichever read fails: status 73, for "move it away" would be bad advice; once the disk is well, so is all."""
+
+    async def open_() -> Journal:
+        return await Journal.open(path, clock=SetClock(), random=Random(1), executors=(Inline(), Inline()))
+
+    journal = await open_()
+    for page in PAGES:
+        await fill(journal, *page)
+    held = await everything(journal)
+    await journal.close()
+    told: list[str] = []
+    for after in range(30):
+        disk.fail("read", times, after=after)
+        try:
+            await (await open_()).close()
+        except JournalUnavailable as error:
+            told.append(str(error))
+        disk.fail("read", 0)
+        journal = await open_()
+        assert await everything(journal) == held, after
+        await journal.close()
+    assert len(told) > 20
+    assert all("its disk is full or fails" in text for text in told)
 
 
 @pytest.mark.parametrize(
