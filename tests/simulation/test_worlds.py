@@ -52,6 +52,7 @@ KNOWN: dict[int, str] = {
     600000004728: "an end that does not say so, and that a wrong date contradicts, was to be believed as soon as any",
     600000010632: "a daemon that had ended by itself counted as killed afterwards",
     600000010212: "a world in which wrong dates make each poll long was to be as complete as any other",
+    700000003319: "a world whose share of the rate is as little as its polls was to be as complete as any other",
     600000000194: "walks of an emptied log that a known date in the future contradicts piled up at its top",
 }
 """Seeds that found something once, in us or in the oracle, with what they found."""

@@ -10,6 +10,8 @@ from tests.simulation.stage import REST_POLLS
 
 WAITS = {"429": 1.0, "quota": 60.0, "rate-odd": 3600.0, "retry-in": 7.0}
 """Seconds that an answer asks for."""
+END_LOOKS = 20
+"""So often an end that does not say so is read where a wrong date contradicts it."""
 BREAKS = {"reset", "cut", "stall", "too-large"}
 """Answers that end the connection."""
 
@@ -66,25 +68,48 @@ def _at_rest(evidence: Evidence) -> Iterator[str]:
     stage, plan = evidence.stage, evidence.plan
     since = stage.persona_clock.now() - int((plan.lookback + plan.sweep_interval + stage.quiet_seconds) * 2 * SECOND)
     recent = sum(made.created >= since for made in stage.chronicle.made.values())
-    newest = max((made.created for made in stage.chronicle.made.values()), default=0)
-    ties = sum(made.created == newest for made in stage.chronicle.made.values())
-    a_poll = math.ceil((10 + max(ties, 1)) / stage.page_size) + 1
+    a_poll = _pages_of_a_poll(evidence)
     a_sweep = math.ceil((recent + 11) / stage.page_size) + 3
     allowed = 1.3 * ((REST_POLLS + 2) * a_poll + (REST_POLLS * plan.poll_interval / plan.sweep_interval + 2) * a_sweep)
     if plan.end == "empty" or plan.odd or all(map(evidence.has_expired, stage.chronicle.made.values())):
         # An end that does not say so, as the top of an emptied log, is read down to six times, or twenty where a
         # wrong date contradicts it; odd dates hide where the floor is.
-        contradicted = plan.odd or evidence.kinds & {"back-dated", "their-clock"}
-        allowed *= 20 if plan.end == "empty" and contradicted else 6
+        allowed *= END_LOOKS if plan.end == "empty" and _is_contradicted(evidence) else 6
     if stage.quiet_requests > allowed:
         yield f"at rest it asked {stage.quiet_requests} times in {REST_POLLS} polls; {allowed:.0f} would do"
     if stage.quiet_steps > 400 * stage.quiet_requests + 60 * stage.quiet_seconds + 2000:
         yield f"at rest it took {stage.quiet_steps} steps in {stage.quiet_seconds:.0f} s"
     until = parse_rfc3339(evidence.source.complete_until)
     behind = math.inf if until is None else (stage.persona_clock.now() - until) / SECOND
-    # Where polls take all the time there is, older walks have one request in five, and fall behind. Ten dates in a
-    # row that are right take some sixty records, where one in seven is wrong.
-    a_long_poll = a_poll + math.ceil(60 / stage.page_size) if plan.odd else a_poll
-    has_room = (a_long_poll + 1) * (2 * plan.latency + 2 * plan.thread_delay) < 0.6 * plan.poll_interval
-    if behind > 6 * plan.poll_interval + 60 and has_room and not evidence.answers & UNREADABLE:
+    if behind > 6 * plan.poll_interval + 60 and _has_room(evidence) and not evidence.answers & UNREADABLE:
         yield f"at the end it is complete only up to {evidence.source.complete_until}"
+
+
+def _has_room(evidence: Evidence) -> bool:
+    """Whether there is time, and a share of the rate, for more than polls.
+
+    Where they take all of either, older walks have one request in five, and fall behind.
+    """
+    plan = evidence.plan
+    longest = _pages_of_a_poll(evidence)
+    listed = sum(not evidence.has_expired(made) for made in evidence.chronicle.made.values())
+    to_the_end = math.ceil(listed / evidence.stage.page_size) + 1
+    if plan.odd:  # it may find no floor above the end
+        longest = max(longest, to_the_end)
+    if longest >= to_the_end and plan.end == "empty" and _is_contradicted(evidence):
+        longest += 2 * END_LOOKS
+    seconds = (longest + 1) * (2 * plan.latency + 2 * plan.thread_delay)
+    share = plan.rate_share * plan.limit * plan.poll_interval / 60
+    return seconds < 0.6 * plan.poll_interval and longest + 1 < 0.6 * share
+
+
+def _pages_of_a_poll(evidence: Evidence) -> int:
+    """Requests of a poll that finds its floor where the newest records end."""
+    newest = max((made.created for made in evidence.chronicle.made.values()), default=0)
+    ties = sum(made.created == newest for made in evidence.chronicle.made.values())
+    return math.ceil((10 + max(ties, 1)) / evidence.stage.page_size) + 1
+
+
+def _is_contradicted(evidence: Evidence) -> bool:
+    """Whether a date may be wrong, so that an end of the list may be none."""
+    return bool(evidence.plan.odd or evidence.kinds & {"back-dated", "their-clock"})
