@@ -100,7 +100,9 @@ class DeliveryWorker:
             self._interrupted = self._account.is_behind(self._window)
             await self._account.remember(self._window)
         except asyncio.CancelledError:
-            # The grace is over, or there was none: what was taken beyond a batch that hangs is known all the same.
+            # The grace is over, or there was none: what was taken beyond a batch that hangs is known all the same, and
+            # so is what was answered at this very moment.
+            self._take_answers()
             await self._account.remember(self._window)
             raise
         finally:

@@ -7,6 +7,7 @@ they are remembered, and after one that was undone they are recalled.
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from random import Random
 
 from forwarder.clock import BEGINNING
 from forwarder.journal import collecting, delivering, ledger, polls, sightings
@@ -36,12 +37,12 @@ class Books:
         self._held: dict[tuple[int, int], Held] = {}
         self._remembered = (0, 0)
 
-    def open(self, db: sqlite3.Connection, now: int) -> None:
-        """Take the figures from the tables."""
+    def open(self, db: sqlite3.Connection, now: int, random: Random) -> None:
+        """Take the figures from the tables, and number on from there."""
         highest = db.execute(
             "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(cursor) FROM sink), 0))",
         ).fetchone()[0]
-        self.next_seq = first_number(highest, now)
+        self.next_seq = first_number(highest, now, random)
         self.backlog_bytes = db.execute("SELECT coalesce(sum(length(body)), 0) FROM event").fetchone()[0]
         self._held = _load_held(db)
 

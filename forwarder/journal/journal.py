@@ -43,6 +43,7 @@ class Journal:
         self.path = path
         self.max_bytes = max_bytes
         self._clock = clock
+        self._random = random
         self._retention = int(retention * SECOND)
         self._books = Books()
         self._db = Database(
@@ -69,8 +70,9 @@ class Journal:
     ) -> "Journal":
         """Take the lock, open the file or make it, and number on from where it left off.
 
-        *random* names a new journal. *retention* is in seconds. *executors* run the writer's and the reader's work,
-        each one call at a time. The system's chance, and threads of their own, unless a simulation brings others.
+        *random* names a new journal, and numbers on where the clock was put back. *retention* is in seconds.
+        *executors* run the writer's and the reader's work, each one call at a time. The system's chance, and threads of
+        their own, unless a simulation brings others.
 
         :raises JournalLocked: another process owns it
         :raises JournalDamaged: the file is damaged; it was left as it is
@@ -231,7 +233,7 @@ class Journal:
         self.journal_id, closed = db.execute("SELECT journal_id, closed FROM meta").fetchone()
         self.interrupted = not closed
         self._is_new = db.execute("SELECT count(*) FROM sink").fetchone()[0] == 0
-        self._books.open(db, self._clock.now())
+        self._books.open(db, self._clock.now(), self._random)
         if not self._db.disk_full:
             _set_closed(db, closed=False)
 

@@ -5,6 +5,7 @@ When held events are released and in which order, where numbers begin, what a ne
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 
 from forwarder.clock import SECOND
 from forwarder.journal.gaps import Fresh
@@ -13,6 +14,9 @@ DAY = 86400 * SECOND
 
 RELEASE_AT = 2000
 """So many events held back by one gap are released, whatever the gap is still waiting for."""
+
+LEFT_OUT = 1 << 36
+"""One of so many sequence numbers is drawn to go on with: 19 hours by the clock, and far more than a run gives out."""
 
 RELEASE_AFTER = 10 * SECOND
 """So long is an event held back for its chronological place, by our clock."""
@@ -46,12 +50,14 @@ def chronologically(new: Fresh) -> tuple[int, int]:
     return new.at, -new.pos
 
 
-def first_number(highest: int, now: int) -> int:
+def first_number(highest: int, now: int, random: Random) -> int:
     """The first sequence number of a run, *highest* being the greatest that the file remembers.
 
-    Never used again, whatever backup was put back: no number is below the wall clock in microseconds.
+    Never used again, whatever backup was put back, for a destination may remember it: the wall clock in microseconds
+    has passed all that were given out. Where it has not, since it was put back, so many are left out by chance that
+    nobody comes upon those which a lost file has given out after *highest*.
     """
-    return max(highest + 1, now)
+    return now if now > highest else highest + 1 + random.randrange(LEFT_OUT)
 
 
 def place_of_new_sink(start: str | None, next_seq: int, *, is_new: bool) -> int:

@@ -199,6 +199,30 @@ async def test_an_orderly_stop_remembers_what_was_taken_beyond_the_cursor(daemon
     assert sorted([*before.taken, *after.taken]) == [*range(after.taken[0], after.taken[0] + 20)]
 
 
+async def test_a_stop_that_cannot_wait_remembers_what_was_answered_at_that_very_moment(daemon: Daemon) -> None:
+    """The answer is there, and the worker is cancelled before it has looked at it."""
+
+    class Cancelling(ScriptedSink):
+        async def send(self, batch: Sequence[Item]) -> None:
+            await super().send(batch)
+            daemon.tasks[0].cancel()
+
+    before, after = Cancelling(), ScriptedSink()
+    daemon.start("scripted", before)
+    await daemon.collect(0, 10)
+    await asyncio.gather(*daemon.tasks, return_exceptions=True)
+    await daemon.journal.close()
+    assert len(before.taken) == 10
+
+    daemon.tasks.clear()
+    await daemon.open()
+    daemon.start("scripted", after)
+    await daemon.collect(10, 1)
+    await daemon.until_empty("scripted")
+    await daemon.halt()
+    assert len(after.taken) == 1
+
+
 async def test_a_stop_that_cannot_wait_remembers_what_was_taken_beyond_a_batch_that_hangs(daemon: Daemon) -> None:
     """Whether its grace is over or a second signal came: the worker is cancelled."""
     before = ScriptedSink(lambda batch: 60.0 if batch[0].event.id == "ual_000000" else None, width=2)

@@ -210,23 +210,26 @@ async def test_events_of_an_open_gap_wait_for_their_place(opened: Open, clock: S
     assert released.is_set()
 
 
+@pytest.mark.parametrize("hours", [1, 0, -2], ids=["later", "at once", "with the clock put back"])
 async def test_numbers_are_never_used_again_when_a_backup_is_put_back(
-    opened: Open, tmp_path: Path, clock: SetClock
+    opened: Open, tmp_path: Path, clock: SetClock, hours: int
 ) -> None:
-    """A journal from an older backup numbers on above all that the newer one gave out."""
+    """A destination may remember a number that the lost file gave out: it names no other event."""
     journal = await opened()
     await fill(journal, Row("ual_1", NOW - 1))
     await journal.close()
     shutil.copy(tmp_path / "journal.db", tmp_path / "backup.db")
     journal = await opened()
-    clock.micros += 60 * SECOND
-    await fill(journal, Row("ual_2", NOW))
-    highest = (await journal.read(0, max_events=9, max_bytes=1 << 20))[-1].seq
+    await fill(journal, *(Row(f"ual_2{n}", NOW) for n in range(100)))
+    events = await journal.read(0, max_events=999, max_bytes=1 << 20)
+    given = {event.seq for event in events if event.id != "ual_1"}
     await journal.close()
-    clock.micros += 60 * SECOND
+    clock.micros += hours * 3600 * SECOND
     restored = await opened("backup.db")
-    await fill(restored, Row("ual_3", NOW + 1))
-    assert (await restored.read(0, max_events=9, max_bytes=1 << 20))[-1].seq > highest
+    await fill(restored, *(Row(f"ual_3{n}", NOW + 1) for n in range(100)))
+    again = {event.seq for event in await restored.read(0, max_events=999, max_bytes=1 << 20)}
+    assert len(again) == 101
+    assert not again & given
 
 
 async def test_a_full_disk_changes_nothing_and_heals(opened: Open, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ class Repeat:
 
     id: str
     told: int
+    told_at: float
     by: int
 
 
@@ -51,7 +52,7 @@ class Splunk(Destination):
     repeats: list[Repeat] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._told: dict[str, int] = {}
+        self._told: dict[str, tuple[int, float]] = {}
         self._awaited: dict[tuple[str, int], list[str]] = {}
         self._crashes = 0
         self.server = _Collector(self)
@@ -85,7 +86,7 @@ class Splunk(Destination):
 
     def asked(self, sender: Process, ids: list[str]) -> None:
         """Note what *sender* has sent."""
-        self.repeats += [Repeat(id_, self._told[id_], _life(sender)) for id_ in ids if id_ in self._told]
+        self.repeats += [Repeat(id_, *self._told[id_], _life(sender)) for id_ in ids if id_ in self._told]
 
     def answered(self, sender: Process, ids: list[str], channel: str, answer: dict[str, Any]) -> None:
         """Note what *answer* tells *sender* to be in."""
@@ -124,7 +125,8 @@ class Splunk(Destination):
 
     def _hear(self, sender: Process, ids: list[str], crashes: int) -> None:
         if not sender.dead and crashes == self._crashes:
-            self._told.update(dict.fromkeys(ids, _life(sender)))
+            now = asyncio.get_running_loop().time()
+            self._told.update(dict.fromkeys(ids, (_life(sender), now)))
 
 
 class _Collector(HecServer):

@@ -53,6 +53,9 @@ KNOWN: dict[int, str] = {
     600000010632: "a daemon that had ended by itself counted as killed afterwards",
     600000010212: "a world in which wrong dates make each poll long was to be as complete as any other",
     700000003319: "a world whose share of the rate is as little as its polls was to be as complete as any other",
+    700000004993: "what was answered at the moment of a second signal was sent again",
+    700000006146: "a journal from a backup gave the numbers of the lost one again, for our clock had been put back",
+    700000007320: "an answer that was on its way when the grace of a stop ended counted as heard",
     600000000194: "walks of an emptied log that a known date in the future contradicts piled up at its top",
 }
 """Seeds that found something once, in us or in the oracle, with what they found."""

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from random import Random
 from typing import TypeVar
 
 from forwarder.journal import collecting, delivering, sightings
@@ -27,10 +28,11 @@ class SqlStore:
             self._db.execute(statement)
         self._saved = _empty()
         self._books = Books()
+        self._random = Random(retention)
 
     def open(self, now: int) -> None:
         self._books = Books()
-        self._books.open(self._db, now)
+        self._books.open(self._db, now, self._random)
         self.is_new = self._db.execute("SELECT count(*) FROM sink").fetchone()[0] == 0
         self._source_id = self._write(lambda: collecting.load_source(self._db, NAME)).id
 

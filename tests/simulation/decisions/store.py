@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from random import Random
 
 from forwarder.clock import BEGINNING
 from forwarder.journal import ledger, polls
@@ -68,6 +69,7 @@ class Store:
         self._retention = retention
         self._saved = Tables()
         self._seqs: list[int] = []
+        self._random = Random(retention)
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -76,7 +78,7 @@ class Store:
         tables = self.tables
         self._seqs = [event.seq for event in tables.released]
         highest = max((*self._seqs[-1:], *tables.sinks.values()), default=0)
-        self.next_seq = first_number(highest, now)
+        self.next_seq = first_number(highest, now, self._random)
         self.is_new = not tables.sinks
         self._held = {
             gap: Held(len(events), min(event.collected for event in events)) for gap, events in tables.held.items()

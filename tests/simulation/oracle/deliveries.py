@@ -101,8 +101,17 @@ def _told_splunk_once(evidence: Evidence, name: str, splunk: Splunk) -> Iterator
         told = evidence.stage.lives[repeat.told]
         forgot = repeat.by != repeat.told and (told.crashed or evidence.kinds & DISK_TROUBLES)
         forgot = forgot or hardships.put_back_between(evidence.stage, repeat.told, repeat.by)
+        forgot = forgot or _was_cancelled(evidence, name, repeat.told, repeat.told_at)
         if not forgot and "disk-error" not in evidence.kinds:
             yield f"life {repeat.by} sent {repeat.id} again, which {name} had told life {repeat.told} to be in"
+
+
+def _was_cancelled(evidence: Evidence, name: str, life: int, by: float) -> bool:
+    """Whether that life's grace was over before an answer of *by* then can have been read."""
+    return any(
+        line["event"] == "actor.cancelled" and line["actor"] == f"sink:{name}" and of == life and at <= by
+        for at, of, line in evidence.chronicle.lines
+    )
 
 
 def _in_order(evidence: Evidence, name: str, destination: Destination) -> Iterator[str]:
