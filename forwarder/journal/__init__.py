@@ -1,9 +1,10 @@
 """The journal: ids, events, the gap ledger, users, cursors and dead letters, in one SQLite file.
 
-``ledger`` decides what an answer changes, with ``gaps`` for its words and ``evidence`` for what a page says; ``polls``
-decides what is read next, and ``rules`` what is decided beside them. ``books`` carries a decision out, with the SQL of
-``collecting``; ``delivering`` has the other half's. ``database`` and ``file`` are SQLite, ``schema`` the tables,
-``journal`` the door, and ``status`` and ``letters`` what commands may read beside a daemon.
+``ledger`` decides what an answer changes, with ``gaps`` for its words, ``evidence`` for what a page says, ``detours``
+and ``merging`` for its rarer ways; ``polls`` decides what is read next, and ``rules`` what is decided beside them.
+``books`` carries a decision out, with the SQL of ``collecting`` and ``sightings``; ``delivering`` has the other
+half's. ``database``, ``file`` and ``integrity`` are SQLite, ``schema`` the tables, ``journal`` the door, and
+``status`` and ``letters`` what commands may read beside a daemon.
 """
 
 from forwarder.journal.books import Collected
