@@ -94,7 +94,7 @@ async def test_behind_a_balancer_that_is_not_sticky_nothing_is_lost(
     pair: list[HecServer], behind: Callable[[str], str]
 ) -> None:
     """Ids of two indexers meet on one channel; that is noticed, and from then on each request has its own."""
-    duplicates, counted = await delivered(behind("in turn"), pair)
+    duplicates, counted = await delivered(behind("in turn"), pair, ack_timeout="3s")
     assert all(server.indexed for server in pair)
     assert duplicates <= counted <= EVENTS / 2
 
