@@ -26,6 +26,19 @@ def examine(path: Path, clock: Clock) -> None:
     :raises JournalDamaged: the file is not what it should be
     :raises JournalUnavailable: a newer version of this program has written it
     """
+    found = _look_over(path, clock)
+    if found in {None, "ok"}:
+        return
+    # SQLite counts a page that the disk does not give as damage, and does not always say why. Damage that is there is
+    # there when it is looked for again, with nothing kept in memory.
+    codes = {int(code) & 0xFF for code in _ERROR_CODE.findall(found)}
+    if sqlite3.SQLITE_IOERR in codes or not _is_readable(path) or _look_over(path, clock) == "ok":
+        raise DiskFull(f"{path}: the disk does not give what was written to it ({found})")
+    raise damaged(path, found)
+
+
+def _look_over(path: Path, clock: Clock) -> str | None:
+    """What SQLite finds wrong with the file, or ``ok``; None if it had not come to the end in time."""
     if has_bytes(Path(f"{path}-journal")):
         # The power failed while it was made, before it had a write-ahead log. Until SQLite has taken back what was half
         # written, the file alone says nothing.
@@ -34,32 +47,28 @@ def examine(path: Path, clock: Clock) -> None:
         way = "mode=ro" if has_bytes(Path(f"{path}-wal")) else "immutable=1"
     with closing(sqlite3.connect(uri(path, way), uri=True, isolation_level=None)) as connection:
         identify(connection, path)
-        found = _look_over(connection, clock)
-        if found in {None, "ok"}:
-            return
-        codes = {int(code) & 0xFF for code in _ERROR_CODE.findall(found)}
-        # SQLite counts a page that the disk does not give as damage, and does not always say why; damage that is there
-        # is there when it is looked for again.
-        if sqlite3.SQLITE_IOERR in codes or _look_over(connection, clock) == "ok":
-            raise DiskFull(f"{path}: the disk does not give what was written to it ({found})")
-        raise damaged(path, found)
-
-
-def _look_over(connection: sqlite3.Connection, clock: Clock) -> str | None:
-    """What SQLite finds wrong with the file, or ``ok``; None if it had not come to the end in time."""
-    # By the wall clock, for the other is the event loop's and this runs in the writer's thread; a step of it cuts
-    # the check short, or lets it come to its own end.
-    deadline = clock.now() + CHECK_SECONDS * SECOND
-    connection.set_progress_handler(lambda: int(clock.now() > deadline), 100_000)
-    try:
-        found = connection.execute(f"PRAGMA quick_check({_FINDINGS})").fetchall()
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-            raise
-        return None
-    finally:
-        connection.set_progress_handler(None, 0)
+        # By the wall clock, for the other is the event loop's and this runs in the writer's thread; a step of it cuts
+        # the check short, or lets it come to its own end.
+        deadline = clock.now() + CHECK_SECONDS * SECOND
+        connection.set_progress_handler(lambda: int(clock.now() > deadline), 100_000)
+        try:
+            found = connection.execute(f"PRAGMA quick_check({_FINDINGS})").fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+            return None
     return " ".join(" ".join(text for (text,) in found).split())
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether the disk gives the file, whatever is in it."""
+    try:
+        with path.open("rb") as file:
+            while file.read(1 << 20):
+                pass
+    except OSError:
+        return False
+    return True
 
 
 def identify(connection: sqlite3.Connection, path: Path) -> None:
