@@ -57,6 +57,7 @@ KNOWN: dict[int, str] = {
     700000006146: "a journal from a backup gave the numbers of the lost one again, for our clock had been put back",
     700000007320: "an answer that was on its way when the grace of a stop ended counted as heard",
     710000002242: "free pages that a failing disk did not give counted as damage of the journal",
+    710000007835: "a list whose last record is shown without its id was to have lost nothing",
     600000000194: "walks of an emptied log that a known date in the future contradicts piled up at its top",
 }
 """Seeds that found something once, in us or in the oracle, with what they found."""
