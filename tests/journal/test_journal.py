@@ -1,10 +1,12 @@
 """The journal's promises about its file, its order, and what it keeps."""
 
+import errno
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import orjson
 import pytest
@@ -130,6 +132,29 @@ async def test_a_damaged_journal_is_refused_and_left_untouched(opened: Open, tmp
         await opened()
     assert failure.value.exit_status == 74
     assert path.read_bytes() == content
+
+
+async def test_what_looks_damaged_on_a_disk_that_does_not_give_the_file_is_not_called_so(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite counts a page that it did not get as damage, and need not say why."""
+    journal = await opened()
+    await fill(journal, *(Row(f"ual_{n}", NOW - n) for n in range(2000)))
+    await journal.close()
+    path = tmp_path / "journal.db"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    path.write_bytes(content)
+    real = Path.open
+
+    def failing(self: Path, *args: Any, **kwargs: Any) -> Any:
+        if self == path:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", failing)
+    with pytest.raises(JournalUnavailable, match="its disk is full or fails"):
+        await opened()
 
 
 async def test_the_database_of_another_program_is_refused(opened: Open, tmp_path: Path) -> None:
