@@ -11,7 +11,7 @@ from tests.simulation.mutants import Mutant, mutants, plant
 from tests.simulation.plan import draw
 from tests.simulation.playing import Verdict, play_apart
 
-WORLDS = int(os.environ.get("SIMULATED_WORLDS", "72"))
+WORLDS = int(os.environ.get("SIMULATED_WORLDS", "56"))
 SHARES = 4
 FIRST = int(os.environ.get("SIMULATED_FIRST", "1000"))
 """The same worlds each time, so that a change is judged by what it changes; fresh ones are ``make simulate``'s."""
