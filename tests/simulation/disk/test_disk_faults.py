@@ -17,6 +17,11 @@ from tests.simulation.disk.database import INSERT, connect, count, failing, inse
 from tests.simulation.disk.test_journal_on_disk import PAGES
 
 
+async def opened(path: Path) -> Journal:
+    """Open the journal, all of its work done where it is asked for."""
+    return await Journal.open(path, clock=SetClock(), random=Random(1), executors=(Inline(), Inline()))
+
+
 def test_on_a_full_disk_nothing_grows_and_the_rest_goes_on(disk: Disk, db: sqlite3.Connection) -> None:
     """SQLITE_FULL for what would extend a file; frames of the log that may be written over again still can."""
     insert(db)
@@ -51,7 +56,7 @@ def test_room_is_counted_in_bytes_and_comes_back_with_what_is_deleted(
 
 async def test_the_journal_finds_the_disk_full_and_its_reserve_carries_it_over(disk: Disk, path: Path) -> None:
     """No page is taken in, what is there is delivered and its cursor moves; with room the reserve comes back."""
-    journal = await Journal.open(path, clock=SetClock(), random=Random(1), executors=(Inline(), Inline()))
+    journal = await opened(path)
     reserve = Path(f"{path}.reserve")
     await journal.register_sink("a", "file", start=None)
     await fill(journal, *PAGES[0])
@@ -78,11 +83,7 @@ async def test_a_disk_that_fails_while_the_journal_is_opened_is_not_taken_for_da
     disk: Disk, path: Path, times: int
 ) -> None:
     """Whichever read fails: status 73, for "move it away" would be bad advice; once the disk is well, so is all."""
-
-    async def open_() -> Journal:
-        return await Journal.open(path, clock=SetClock(), random=Random(1), executors=(Inline(), Inline()))
-
-    journal = await open_()
+    journal = await opened(path)
     for page in PAGES:
         await fill(journal, *page)
     held = await everything(journal)
@@ -91,11 +92,11 @@ async def test_a_disk_that_fails_while_the_journal_is_opened_is_not_taken_for_da
     for after in range(30):
         disk.fail("read", times, after=after)
         try:
-            await (await open_()).close()
+            await (await opened(path)).close()
         except JournalUnavailable as error:
             told.append(str(error))
         disk.fail("read", 0)
-        journal = await open_()
+        journal = await opened(path)
         assert await everything(journal) == held, after
         await journal.close()
     assert len(told) > 20

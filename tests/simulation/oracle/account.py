@@ -20,10 +20,10 @@ def violations(evidence: Evidence) -> Iterator[str]:
 def _holes_true(evidence: Evidence) -> Iterator[str]:
     # A list whose last record is shown without its id ends above what is known to lie there.
     endless = "nameless" in evidence.answers
-    anything_expired = any(evidence.has_expired(made) for made in evidence.chronicle.made.values())
+    anything_may_be = endless or any(evidence.has_expired(made) for made in evidence.chronicle.made.values())
     for hole in evidence.source.holes:
-        may_be = anything_expired or _is_before_the_log(evidence, hole.since) or _was_out_of_sight(evidence, hole)
-        if hole.kind == "lost" and not may_be and not endless:
+        may_be = anything_may_be or _is_before_the_log(evidence, hole.since) or _was_out_of_sight(evidence, hole)
+        if hole.kind == "lost" and not may_be:
             yield f"a lost stretch is reported, {hole.since} to {hole.until}, and nothing has left the retention"
         if hole.kind == "unreadable" and not evidence.answers & UNREADABLE:
             yield f"an unreadable stretch is reported, {hole.since} to {hole.until}, and all could be read"
@@ -34,8 +34,7 @@ def _is_before_the_log(evidence: Evidence, since: str | None) -> bool:
 
     Named as not claimed in ``docs/correctness.md``; what a hole covers has to arrive all the same.
     """
-    disordered = evidence.stage.plan.odd or evidence.kinds & {"back-dated", "their-clock"}
-    return bool(disordered) and all(made.at >= (since or "") for made in evidence.chronicle.made.values())
+    return evidence.dates_may_be_wrong and all(made.at >= (since or "") for made in evidence.chronicle.made.values())
 
 
 def _was_out_of_sight(evidence: Evidence, hole: Stretch) -> bool:

@@ -33,6 +33,11 @@ class Evidence:
         self.first_stored = stage.chronicle.first_stored()
         self.resources = {id_: self._resource(made) for id_, made in stage.chronicle.made.items()}
 
+    @property
+    def dates_may_be_wrong(self) -> bool:
+        """Whether a record may claim another time than the list's order does."""
+        return bool(self.plan.odd or self.kinds & {"back-dated", "their-clock"})
+
     def has_expired(self, made: Made) -> bool:
         """Whether the record has left the list."""
         return made.created < self.stage.persona_clock.now() - RETENTION

@@ -74,7 +74,7 @@ def _at_rest(evidence: Evidence) -> Iterator[str]:
     if plan.end == "empty" or plan.odd or all(map(evidence.has_expired, stage.chronicle.made.values())):
         # An end that does not say so, as the top of an emptied log, is read down to six times, or twenty where a
         # wrong date contradicts it; odd dates hide where the floor is.
-        allowed *= END_LOOKS if plan.end == "empty" and _is_contradicted(evidence) else 6
+        allowed *= END_LOOKS if plan.end == "empty" and evidence.dates_may_be_wrong else 6
     if stage.quiet_requests > allowed:
         yield f"at rest it asked {stage.quiet_requests} times in {REST_POLLS} polls; {allowed:.0f} would do"
     if stage.quiet_steps > 400 * stage.quiet_requests + 60 * stage.quiet_seconds + 2000:
@@ -96,7 +96,7 @@ def _has_room(evidence: Evidence) -> bool:
     to_the_end = math.ceil(listed / evidence.stage.page_size) + 1
     if plan.odd:  # it may find no floor above the end
         longest = max(longest, to_the_end)
-    if longest >= to_the_end and plan.end == "empty" and _is_contradicted(evidence):
+    if longest >= to_the_end and plan.end == "empty" and evidence.dates_may_be_wrong:
         longest += 2 * END_LOOKS
     seconds = (longest + 1) * (2 * plan.latency + 2 * plan.thread_delay)
     share = plan.rate_share * plan.limit * plan.poll_interval / 60
@@ -108,8 +108,3 @@ def _pages_of_a_poll(evidence: Evidence) -> int:
     newest = max((made.created for made in evidence.chronicle.made.values()), default=0)
     ties = sum(made.created == newest for made in evidence.chronicle.made.values())
     return math.ceil((10 + max(ties, 1)) / evidence.stage.page_size) + 1
-
-
-def _is_contradicted(evidence: Evidence) -> bool:
-    """Whether a date may be wrong, so that an end of the list may be none."""
-    return bool(evidence.plan.odd or evidence.kinds & {"back-dated", "their-clock"})
