@@ -15,12 +15,11 @@ DAY = 86400 * SECOND
 RELEASE_AT = 2000
 """So many events held back by one gap are released, whatever the gap is still waiting for."""
 
-LEFT_OUT = 1 << 36
-"""One of so many sequence numbers is drawn to go on with: 19 hours by the clock, and far more than a run gives out."""
-
 RELEASE_AFTER = 10 * SECOND
 """So long is an event held back for its chronological place, by our clock."""
 
+LEFT_OUT = 1 << 24
+"""So many sequence numbers at least, and less than twice as many, are left out: more than a run gives out, 17 s."""
 
 _FOR_EVER = 1 << 62
 
@@ -54,10 +53,10 @@ def first_number(highest: int, now: int, random: Random) -> int:
     """The first sequence number of a run, *highest* being the greatest that the file remembers.
 
     Never used again, whatever backup was put back, for a destination may remember it: the wall clock in microseconds
-    has passed all that were given out. Where it has not, since it was put back, so many are left out by chance that
-    nobody comes upon those which a lost file has given out after *highest*.
+    has passed all that were given out. Where it has not, since it was put back, some are left out, so that those which
+    a lost file has given out after *highest* lie below; how many is chance, and no more than the clock soon passes.
     """
-    return now if now > highest else highest + 1 + random.randrange(LEFT_OUT)
+    return now if now > highest else highest + LEFT_OUT + random.randrange(LEFT_OUT)
 
 
 def place_of_new_sink(start: str | None, next_seq: int, *, is_new: bool) -> int:
