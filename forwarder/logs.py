@@ -51,8 +51,8 @@ EVENTS: dict[str, str] = {
     "sink.position_taken": "The destination itself remembers events that the journal had not noted as "
     "delivered; they "
     "are not sent again.",
-    "sink.ahead_of_journal": "The destination remembers more than this journal has given out, or still knows: the "
-    "journal was put back from a backup. Delivery goes on; what the destination finds that it has is not sent again.",
+    "sink.ahead_of_journal": "The destination stands at an event that this journal does not hold: the journal was put "
+    "back from a backup. All after `known` is delivered; what the destination finds that it has is not sent again.",
     "sink.warning": "The destination works, and `reason` says what about it ought to be otherwise; said once.",
     "sink.left_unanswered": "The stop ended sends that had no answer yet; the next run may repeat so many events.",
     "sink.journal_waits": "The journal cannot be read or written, since its disk is full or fails; delivery goes on "

@@ -12,7 +12,7 @@ from forwarder.delivery.window import Window
 from forwarder.errors import DiskFull
 from forwarder.journal import Journal, StoredEvent
 from forwarder.pulse import Pulse, Stopping
-from forwarder.sinks.base import SinkSettings
+from forwarder.sinks.base import Position, SinkSettings
 
 T = TypeVar("T")
 
@@ -56,6 +56,15 @@ class Account:
             max_bytes=min(self._settings.batch_max_bytes, READ_BYTES),
         )
         return await self._with_disk(read, pulse)
+
+    async def holds(self, position: Position, pulse: Pulse) -> bool:
+        """Whether the journal holds the very event at *position*, which it does if that is its own and not passed yet.
+
+        :raises Stopping: all stop before the disk could be read
+        """
+        read = partial(self._journal.read, position.seq - 1, max_events=1, max_bytes=READ_BYTES)
+        found = await self._with_disk(read, pulse)
+        return any(one.seq == position.seq and position.id in {one.id, None} for one in found)
 
     async def commit(self, window: Window, pulse: Pulse) -> int | None:
         """Write the cursor down if *window* lets it move; returns where it stands then.

@@ -47,13 +47,15 @@ class Telling:
                 self._log.warning("sink.warning", reason=reason)
         self._warned = {*self._warned, *warnings}
 
-    def position_taken(self, position: int, known: int, events: int) -> None:
-        """Say that the destination itself remembered more than the journal, whose last event up to there is *known*."""
-        if position > known:
-            self._log.warning("sink.ahead_of_journal", position=position, known=known, events=events)
-        elif events:
+    def position_taken(self, position: int, events: int) -> None:
+        """Say that the destination itself remembered so many *events* more than the journal had noted."""
+        if events:
             self._log.info("sink.position_taken", position=position, events=events)
         self._delivered.inc(events)
+
+    def ahead_of_journal(self, position: int, known: int) -> None:
+        """Say that the destination stands at an event that the journal, whose cursor is *known*, does not hold."""
+        self._log.warning("sink.ahead_of_journal", position=position, known=known)
 
     def filtered(self, events: int) -> None:
         """Count events that the filters left out."""

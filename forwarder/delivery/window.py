@@ -35,10 +35,6 @@ class Window:
         """The event with this number, which the cursor has not passed."""
         return self._open[seq]
 
-    def known_up_to(self, seq: int) -> int:
-        """The greatest number up to *seq* of an event that was read, or the cursor where that is greater."""
-        return max((one for one in self._open if one <= seq), default=self.cursor)
-
     def is_settled(self, seq: int) -> bool:
         """Whether nothing is left to do about this event beyond the cursor."""
         return seq in self._settled

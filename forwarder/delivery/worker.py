@@ -27,7 +27,7 @@ from forwarder.errors import Failure, Misconfigured, Refused, Retryable
 from forwarder.journal import DeadLetter, Journal, StoredEvent
 from forwarder.metrics import Metrics
 from forwarder.pulse import Pulse, Stopping
-from forwarder.sinks.base import Item, Sink
+from forwarder.sinks.base import Item, Position, Sink
 
 T = TypeVar("T")
 
@@ -88,7 +88,6 @@ class DeliveryWorker:
             self._window = await self._account.open(pulse)
         except Stopping:
             return
-        self._later: list[StoredEvent] = []
         self._courier.begin(self._window, may_repeat=self._interrupted)
         self._interrupted = True  # until this run ends well
         try:
@@ -138,11 +137,11 @@ class DeliveryWorker:
             self._telling.faulty(failure, act)
             raise fault(failure) from failure
 
-    async def _reconcile(self, position: int | None, pulse: Pulse) -> None:
-        """Take the position that the destination itself remembers, as far as the journal has released events.
+    async def _reconcile(self, position: Position | None, pulse: Pulse) -> None:
+        """Take the position that the destination itself remembers as proof, if it is one of this journal's.
 
-        Only what is there now is passed over. A position that the journal has not given out, or no longer knows, means
-        that the journal was rolled back: the sink hears of it, and whatever is released later is sent.
+        It is, if the journal holds that very event. If not, a state of the journal that was lost had given that out,
+        and no number says any more what of ours the destination has: the sink hears of it, and is sent all.
 
         :raises Failure: the sink could not take the news in
         :raises Stopping: a stop cut that short
@@ -150,29 +149,35 @@ class DeliveryWorker:
         if position is None:
             return
         self._courier.trust_position()
-        last = self._window.known_up_to(position)
+        if await self._commit(pulse):
+            return
+        cursor = self._window.cursor
+        if position.seq <= cursor:
+            return
+        if await self._account.holds(position, pulse):
+            await self._pass_over(position.seq, pulse)
+            return
+        self._telling.ahead_of_journal(position.seq, cursor)
+        await self._opening(partial(self._sink.rolled_back, cursor), "rolled_back", pulse)
+
+    async def _pass_over(self, position: int, pulse: Pulse) -> None:
+        """Take all up to *position* for delivered.
+
+        :raises Stopping: all stop, and the journal could not be read
+        """
         known = [item.seq for item in self._courier.drop_until(position)]
         self._window.settle(known)
         events = len(known)
-        while self._window.last_read < position and (read := await self._account.read(self._window, pulse)):
-            for one in read:
-                self._window.add(one)
+        while self._window.last_read < position and (read := await self._read(pulse)):
             known = [one.seq for one in read if one.seq <= position]
-            last = max(known, default=last)
-            events += len(known)
             self._window.settle(known)
-            # Not looked at before the sink knows of a rollback: the cursor could pass the evidence of it.
-            self._later = [one for one in read if one.seq > position]
+            events += len(known)
+            self._sort(read)
             pulse.beat()
             if await self._commit(pulse):
-                return
-        self._telling.position_taken(position, last, events)
-        if await self._commit(pulse):
-            return
-        if position > last:
-            await self._opening(partial(self._sink.rolled_back, last), "rolled_back", pulse)
-        later, self._later = self._later, []
-        self._sort(later)
+                break
+        self._telling.position_taken(position, events)
+        await self._commit(pulse)
 
     async def _deliver(self, pulse: Pulse) -> Failure | None:
         """Keep the sink busy until a send fails or all stop."""
@@ -202,12 +207,16 @@ class DeliveryWorker:
 
         :raises Stopping: all stop, and the journal could not be read
         """
-        if self._courier.stocked or not (read := await self._account.read(self._window, pulse)):
+        if self._courier.stocked or not (read := await self._read(pulse)):
             return False
-        for one in read:
-            self._window.add(one)
         self._sort(read)
         return True
+
+    async def _read(self, pulse: Pulse) -> list[StoredEvent]:
+        read = await self._account.read(self._window, pulse)
+        for one in read:
+            self._window.add(one)
+        return read
 
     def _sort(self, read: list[StoredEvent]) -> None:
         read = [one for one in read if not self._window.is_settled(one.seq)]

@@ -2,8 +2,8 @@
 
 A sink is opened, sends batches, and is closed:
 
-- :meth:`Sink.open` connects. It may return the sequence number that the destination itself remembers to have. Where
-  the journal does not know that number (it was put back from a backup), :meth:`Sink.rolled_back` follows.
+- :meth:`Sink.open` connects. It may return the :class:`Position` that the destination itself remembers. Where the
+  journal does not hold that event (it was put back from a backup), :meth:`Sink.rolled_back` follows.
 - :meth:`Sink.send` returns when the destination has acknowledged **all** of the batch, or raises
 
   - ``Retryable(reason, accepted=n)``: the first *n* are in, the rest must be sent again. ``unanswered=True`` where the
@@ -123,6 +123,17 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """Where a destination stands: it has that event, and all that the same journal had given out for it before.
+
+    Without *id* the number alone says which event that is.
+    """
+
+    seq: int
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SinkContext:
     """What a sink may know of its surroundings: its configured name and the journal's identity."""
 
@@ -180,8 +191,8 @@ class Sink(ABC, Generic[SettingsT]):
         return ()
 
     @abstractmethod
-    async def open(self) -> int | None:
-        """Connect; return the sequence number up to which the destination itself knows that it has all, or None."""
+    async def open(self) -> Position | None:
+        """Connect; return the place up to which the destination itself knows that it has all, or None."""
 
     async def probe(self) -> None:
         """Find out whether :meth:`open` and :meth:`send` would work, without touching what a running daemon relies on.
@@ -191,11 +202,12 @@ class Sink(ABC, Generic[SettingsT]):
         await self.open()
 
     async def rolled_back(self, known: int) -> None:
-        """Hear that the journal knows nothing of what it gave out after sequence number *known*.
+        """Hear that, of what was given out after sequence number *known*, the journal cannot say what arrived.
 
-        Called after an :meth:`open` that returned a greater number. What was given out in between comes again, under
-        new numbers; a sink that can tell what it has already leaves that out of what it sends from then on, and says
-        that it was accepted. Others take it again.
+        Called after an :meth:`open` that returned an event which the journal does not hold: a state of it that was lost
+        had given that out. All after *known* comes, some of it again and under new numbers; a sink that can tell what
+        it has already leaves that out of what it sends from then on, and says that it was accepted. Others take it
+        again. A destination that keeps its position keeps *known* from now on: the one it had means nothing any more.
         """
 
     @abstractmethod

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from forwarder.errors import Failure, Misconfigured, Refused, Retryable
-from forwarder.sinks.base import Item, Sink, SinkContext, SinkSettings
+from forwarder.sinks.base import Item, Position, Sink, SinkContext, SinkSettings
 
 Script = Callable[[Sequence[Item]], Failure | BaseException | float | None]
 """What a send does: None takes all, a number takes all after so many seconds, an exception is raised.
@@ -24,7 +24,7 @@ class ScriptedSink(Sink[SinkSettings]):
         script: Script = lambda batch: None,
         *,
         settings: SinkSettings | None = None,
-        opening: Callable[[], BaseException | float | int | None] = lambda: None,
+        opening: Callable[[], BaseException | float | Position | None] = lambda: None,
         rollback: Callable[[], BaseException | None] = lambda: None,
         width: int = 1,
     ) -> None:
@@ -71,7 +71,7 @@ class ScriptedSink(Sink[SinkSettings]):
         if found is not None:
             raise found
 
-    async def open(self) -> int | None:
+    async def open(self) -> Position | None:
         assert not self.is_open, "the worker closes before it opens again"
         self.opens += 1
         found = self.opening()

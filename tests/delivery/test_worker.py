@@ -9,7 +9,7 @@ import structlog
 
 from forwarder.delivery.account import READ_EVENTS
 from forwarder.errors import Failure, Misconfigured, Refused, Retryable
-from forwarder.sinks.base import Item, SinkSettings
+from forwarder.sinks.base import Item, Position, SinkSettings
 from tests.delivery.conftest import Rig
 from tests.delivery.scripted_sink import ScriptedSink
 
@@ -453,7 +453,7 @@ async def test_after_a_crash_new_events_are_no_duplicates(interrupted: Rig) -> N
 async def test_a_position_that_the_destination_remembers_is_taken(interrupted: Rig) -> None:
     """It is proof: nothing up to there is sent again, and nothing counts as a possible duplicate."""
     interrupted.journal.release(30)
-    sink = ScriptedSink(opening=lambda: 17)
+    sink = ScriptedSink(opening=lambda: Position(17))
     interrupted.start(sink)
     await interrupted.until_at(30)
     assert sink.taken == list(range(18, 31))
@@ -464,7 +464,7 @@ async def test_a_position_that_the_destination_remembers_is_taken(interrupted: R
 async def test_a_position_behind_the_cursor_changes_nothing(rig: Rig) -> None:
     rig.journal.release(30)
     rig.journal.cursors["scripted"] = 20
-    sink = ScriptedSink(opening=lambda: 17)
+    sink = ScriptedSink(opening=lambda: Position(17))
     rig.start(sink)
     await rig.until_at(30)
     assert sink.taken == list(range(21, 31))
@@ -473,28 +473,51 @@ async def test_a_position_behind_the_cursor_changes_nothing(rig: Rig) -> None:
 async def test_a_position_beyond_the_journal_is_told_and_hides_nothing_that_comes(rig: Rig) -> None:
     """A journal from a backup: what it releases from now on is new."""
     rig.journal.release(5)
-    sink = ScriptedSink(opening=lambda: 1000)
+    sink = ScriptedSink(opening=lambda: Position(1000))
     with structlog.testing.capture_logs() as lines:
         rig.start(sink)
         await rig.until_at(5)
         rig.journal.release(3)
         await rig.until_at(8)
-    assert sink.taken == [6, 7, 8]
+    assert sink.taken == list(range(1, 9))
     assert [line["position"] for line in lines if line["event"] == "sink.ahead_of_journal"] == [1000]
-    assert sink.rollbacks == [5]
+    assert sink.rollbacks == [0]
 
 
 async def test_a_position_that_the_journal_no_longer_knows_is_a_rollback(rig: Rig) -> None:
     """A journal from a backup that has gone on since: its new numbers are greater than what was given out before."""
     rig.journal.release(20)
     del rig.journal.events[5:15]
-    sink = ScriptedSink(opening=lambda: 12)
+    rig.journal.cursors["scripted"] = 3
+    sink = ScriptedSink(opening=lambda: Position(12))
     with structlog.testing.capture_logs() as lines:
         rig.start(sink)
         await rig.until_at(20)
-    assert sink.taken == list(range(16, 21))
-    assert sink.rollbacks == [5]
-    assert [line["known"] for line in lines if line["event"] == "sink.ahead_of_journal"] == [5]
+    assert sink.taken == [4, 5, *range(16, 21)]
+    assert sink.rollbacks == [3]
+    assert [line["known"] for line in lines if line["event"] == "sink.ahead_of_journal"] == [3]
+
+
+async def test_a_position_at_another_event_of_the_same_number_is_a_rollback(rig: Rig) -> None:
+    """Our clock was put back, too, and the numbers of the lost journal were given out again."""
+    rig.journal.release(20)
+    sink = ScriptedSink(opening=lambda: Position(12, "ual_of_the_lost_journal"))
+    rig.start(sink)
+    await rig.until_at(20)
+    assert sink.rollbacks == [0]
+    assert sink.taken == list(range(1, 21))
+
+
+async def test_a_position_that_the_journal_gave_out_is_taken_however_long_the_way_to_it(rig: Rig) -> None:
+    """In stretches, each written down; what lies beyond it in the last one is sent."""
+    rig.journal.release(1300)
+    sink = ScriptedSink(opening=lambda: Position(1234, "ual_1234"), settings=SinkSettings(batch_max_events=500))
+    with structlog.testing.capture_logs() as lines:
+        rig.start(sink)
+        await rig.until_at(1300)
+    assert sink.taken == list(range(1235, 1301))
+    assert rig.journal.commits[:3] == [("scripted", 500), ("scripted", 1000), ("scripted", 1234)]
+    assert [line["events"] for line in lines if line["event"] == "sink.position_taken"] == [1234]
 
 
 async def test_nothing_moves_past_a_rollback_that_the_sink_could_not_take_in(rig: Rig) -> None:
@@ -510,18 +533,18 @@ async def test_nothing_moves_past_a_rollback_that_the_sink_could_not_take_in(rig
         return Retryable("not now") if len(cursors) < 3 else None
 
     settings = SinkSettings(batch_max_events=10, exclude=["/left/out"])
-    sink = ScriptedSink(opening=lambda: 7, rollback=fail_twice, settings=settings)
+    sink = ScriptedSink(opening=lambda: Position(7), rollback=fail_twice, settings=settings)
     rig.start(sink)
     await rig.until_at(21)
-    assert cursors == [5, 5, 5]
-    assert sink.rollbacks == [5, 5, 5]
-    assert sink.taken == [21]
+    assert cursors == [0, 0, 0]
+    assert sink.rollbacks == [0, 0, 0]
+    assert sink.taken == [1, 2, 3, 4, 5, 21]
 
 
 async def test_a_refused_rollback_is_a_fault_of_the_sink(rig: Rig) -> None:
     rig.journal.release(5)
     refusal = Scripted(Refused("what?"), None)
-    sink = ScriptedSink(opening=lambda: 7, rollback=lambda: refusal(()))
+    sink = ScriptedSink(opening=lambda: Position(7), rollback=lambda: refusal(()))
     with structlog.testing.capture_logs() as lines:
         rig.start(sink)
         await rig.until(lambda: len(sink.rollbacks) == 2)
@@ -531,7 +554,7 @@ async def test_a_refused_rollback_is_a_fault_of_the_sink(rig: Rig) -> None:
 async def test_a_position_within_what_is_known_is_no_rollback(rig: Rig) -> None:
     rig.journal.release(30)
     rig.journal.cursors["scripted"] = 10
-    sink = ScriptedSink(opening=lambda: 25)
+    sink = ScriptedSink(opening=lambda: Position(25, "ual_25"))
     rig.start(sink)
     await rig.until_at(30)
     assert sink.rollbacks == []
@@ -540,7 +563,7 @@ async def test_a_position_within_what_is_known_is_no_rollback(rig: Rig) -> None:
 
 async def test_a_position_after_an_unanswered_send_spares_the_repetition(rig: Rig) -> None:
     """The transaction had gone through after all."""
-    position = Scripted(None, 6)
+    position = Scripted(None, Position(6))
     sink = ScriptedSink(
         Scripted(Retryable("no answer", unanswered=True)),
         opening=lambda: position(()),

@@ -10,7 +10,7 @@ from zlib import crc32
 import orjson
 
 from forwarder.errors import Misconfigured, Refused, Retryable
-from forwarder.sinks.base import Item, Sink, SinkSettings
+from forwarder.sinks.base import Item, Position, Sink, SinkSettings
 from tests.simulation.plan import SinkPlan
 
 
@@ -51,7 +51,7 @@ class Destination:
     trouble: str = ""
     attempts: list[Attempt] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
-    position: int | None = None
+    position: Position | None = None
     had: set[str] = field(default_factory=set)
     """What it took and the journal has forgotten: it is left out when it comes again."""
 
@@ -71,6 +71,7 @@ class Destination:
         """Whatever came after number *known* may come again, under another."""
         if self.plan.remembers:
             self.had |= {receipt.id for receipt in self.receipts if receipt.seq > known}
+            self.position = Position(known)
 
     def refuses(self, record_id: str) -> bool:
         """Whether it will never take this event."""
@@ -84,7 +85,7 @@ class Destination:
             if id_ not in self.had:
                 self.receipts.append(Receipt(attempt, place, now, id_, item.body, item.seq))
         if self.plan.remembers and batch:
-            self.position = batch[-1].seq
+            self.position = Position(batch[-1].seq, str(batch[-1].event.id))
 
     async def receive(self, batch: Sequence[Item]) -> None:
         """Take *batch*, or do what it has been told to do instead."""
@@ -194,7 +195,7 @@ class WorldSink(Sink[WorldSettings]):
         """Its name."""
         return f"world://{self.context.name}"
 
-    async def open(self) -> int | None:
+    async def open(self) -> Position | None:
         """Ask for its position, if it remembers one."""
         destination = self._destination
         await asyncio.sleep(destination.plan.latency)

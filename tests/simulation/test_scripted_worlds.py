@@ -122,3 +122,20 @@ def test_a_slow_disk_that_fails_again_as_soon_as_it_seems_well() -> None:
     news = [Happening(5.0 + 3.0 * n, "append", 10) for n in range(60)]
     verdict = played(*failures, *news, history=100, thread_delay=1.0, sinks=sinks)
     assert verdict.told["source.paused"] == verdict.told["source.resumed"] >= 5
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_position_of_a_lost_journal_hides_nothing_where_numbers_are_given_out_again(seed: int, reached: bool) -> None:
+    """A backup from before a start at which our clock was behind is put back, twice, while it still is.
+
+    Where the destination is not *reached* before the next crash, the journal has given out numbers of its own by then.
+    """
+    lives = [Happening(30.0, "our-clock", -7200.0), Happening(32.0, "restart", ("nothing", ""), 0.1)]
+    for at in (100.0, 220.0):
+        away = () if reached else (Happening(at - 1.0, "sink", ("one", "down"), 55.0),)
+        crash = Happening(at + 40.0, "crash", (1, "process"), 0.1)
+        lives += [*away, Happening(at, "restore", "process"), crash]
+    sinks = (replace(SINK, remembers=True),)
+    verdict = played(Happening(25.0, "backup"), *lives, seed=seed, sinks=sinks, history=50)
+    assert verdict.told["sink.ahead_of_journal"] >= 2

@@ -98,6 +98,7 @@ def test_a_position_that_is_none_of_ours_is_the_operators(value: bytes | None) -
 def test_a_rollback_further_back_holds_what_earlier_ones_held() -> None:
     position = Checkpoint("journal", "me", 100)
     later = position.after_rollback(Stretch(50, 100, {})).after_rollback(Stretch(120, 150, {}))
+    assert (later.seq, later.last_id, later.highest) == (120, None, 150)
     assert [(one.after, one.until) for one in later.rollbacks] == [(50, 100), (120, 150)]
     assert [one.after for one in later.after_rollback(Stretch(50, 200, {})).rollbacks] == [50]
     assert [one.after for one in later.after_rollback(Stretch(60, 200, {})).rollbacks] == [50, 60]

@@ -20,7 +20,7 @@ _STEP = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What a rolled back journal had given out after *after*, up to *until*, and where the topic holds it.
+    """What lost states of the journal had given out after *after*, up to *until*, and where the topic holds it.
 
     :param spans: partition to first offset and the one after the last
     """
@@ -37,7 +37,7 @@ class Checkpoint:
     :param journal: id of the journal whose numbers these are
     :param owner: the process that wrote it; another one there means that it has taken our place
     :param seq: the last sequence number that is in, None before the first
-    :param last_id: the id of that event, for people
+    :param last_id: the id of that event, by which a journal knows it for one of its own; None after a rollback
     :param rollbacks: what was given out by states of the journal that it no longer knows of
     """
 
@@ -68,10 +68,19 @@ class Checkpoint:
             }
         )
 
+    @property
+    def highest(self) -> int:
+        """The greatest sequence number that a record of this journal can bear."""
+        return max(self.seq or 0, *(one.until for one in self.rollbacks), 0)
+
     def after_rollback(self, stretch: Stretch) -> "Checkpoint":
-        """Add *stretch*, which reaches up to the present; what it holds of earlier ones is not kept twice."""
+        """Go back to where *stretch* begins, and add it; what it holds of earlier ones is not kept twice.
+
+        The old position would be taken for a place in the journal that has taken the lost one's, once that has given
+        out as many numbers.
+        """
         kept = tuple(one for one in self.rollbacks if one.after < stretch.after)
-        return replace(self, rollbacks=(*kept, stretch))
+        return replace(self, seq=stretch.after, last_id=None, rollbacks=(*kept, stretch))
 
 
 def decode(value: bytes | None, topic: str) -> Checkpoint:

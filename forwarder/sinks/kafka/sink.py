@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 from aiokafka import errors
 
 from forwarder.errors import Failure, Refused, Retryable
-from forwarder.sinks.base import Item, Sink, SinkContext, SinkSettings
+from forwarder.sinks.base import Item, Position, Sink, SinkContext, SinkSettings
 from forwarder.sinks.kafka.batches import IN_FLIGHT, send_batches
 from forwarder.sinks.kafka.connection import SHARE, connection_options, first_contact, hang_up, hung_up
 from forwarder.sinks.kafka.failures import TokenError, failure
@@ -66,7 +66,7 @@ class KafkaSink(Sink[KafkaSettings]):
         """What the brokers said of the topics."""
         return () if self._topic is None else self._topic.warnings
 
-    async def open(self) -> int | None:
+    async def open(self) -> Position | None:
         """Connect, find the topics or create them, and learn how large records may be; take our place."""
         if self._transactions is not None:
             self._transactions.raise_if_displaced()
@@ -77,7 +77,7 @@ class KafkaSink(Sink[KafkaSettings]):
         await self._bounded(self._try_out)
 
     async def rolled_back(self, known: int) -> None:
-        """Find out what the topic has of what the journal gave out after *known*."""
+        """Find out what the topic has of what was given out after *known*."""
         producer, transactions = self._producer, self._transactions
         if producer is not None and transactions is not None:
             await self._bounded(lambda: transactions.rolled_back(producer, known, self._deadline()))
@@ -135,7 +135,7 @@ class KafkaSink(Sink[KafkaSettings]):
             await self.close()
             raise
 
-    async def _open(self) -> int | None:
+    async def _open(self) -> Position | None:
         await self.close()
         producer, topic = await self._connect()
         self._packer.use(producer, topic)

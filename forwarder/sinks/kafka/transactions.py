@@ -16,7 +16,7 @@ from uuid import uuid4
 from aiokafka import errors
 
 from forwarder.errors import Misconfigured
-from forwarder.sinks.base import Item, SinkContext
+from forwarder.sinks.base import Item, Position, SinkContext
 from forwarder.sinks.kafka.checkpoint import PARTITION, Checkpoint, last_checkpoint
 from forwarder.sinks.kafka.packing import Packer, TooLarge
 from forwarder.sinks.kafka.producer import Parcel, Producer
@@ -64,8 +64,8 @@ class Transactions:
                 "one journal. This one delivers nothing any more; end one of them, then start the other again"
             )
 
-    async def begin(self, producer: Producer, deadline: float) -> int | None:
-        """Take our place, and return the sequence number that the topic is known to have reached, None if nothing is.
+    async def begin(self, producer: Producer, deadline: float) -> Position | None:
+        """Take our place, and return the position that the topic is known to have reached, None if nothing is.
 
         :raises Misconfigured: the place is another journal's, or was taken from us
         :raises KafkaError: the brokers do not let us
@@ -79,7 +79,7 @@ class Transactions:
         await self._had.load(reader, self._present.rollbacks)
         await self.commit(producer, [], self._present, deadline)
         self._owned = True
-        return None if found is None else found.seq or 0
+        return None if found is None else Position(found.seq or 0, found.last_id)
 
     async def send(self, producer: Producer, packer: Packer, batch: Sequence[Item], deadline: float) -> None:
         """Return when every event of *batch* is committed, together with our position.
@@ -132,15 +132,12 @@ class Transactions:
         self._present = position
 
     async def rolled_back(self, producer: Producer, known: int, deadline: float) -> None:
-        """Find out what the topic has of what the journal gave out after *known*, and keep that in our position.
+        """Find out what the topic has of what was given out after *known*, and keep that in our position.
 
         :raises KafkaError: it cannot be read, or not be kept
         """
-        until = self._present.seq or 0
-        if any(one.after <= known and until <= one.until for one in self._present.rollbacks):
-            return
         self._reader = Reader(producer.client)
-        stretch = await self._had.find(self._reader, known, until)
+        stretch = await self._had.find(self._reader, known, self._present.highest)
         await self.commit(producer, [], self._present.after_rollback(stretch), deadline)
 
     async def look(self, client: Any) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer as TheirProducer
 
 from forwarder.errors import Misconfigured, Retryable
-from forwarder.sinks.base import Item
+from forwarder.sinks.base import Item, Position
 from forwarder.sinks.kafka.producer import Producer
 from forwarder.sinks.kafka.reading import Reader
 from tests.peers.kafka import KafkaBroker
@@ -34,11 +34,11 @@ async def test_the_position_is_what_was_committed_last(make_sink: MakeSink) -> N
     first, second, third = make_sink(**ONCE), make_sink(**ONCE), make_sink(**ONCE)
     assert await first.open() is None
     await first.close()
-    assert await second.open() == 0
+    assert await second.open() == Position(0)
     await second.send(make_items(10))
     await second.send(make_items(10, first=11))
     await second.close()
-    assert await third.open() == 20
+    assert await third.open() == Position(20, "ual_000020")
 
 
 async def test_a_record_says_under_which_number_which_journal_gave_it_out(
@@ -68,7 +68,7 @@ async def test_what_was_not_committed_is_not_shown_and_sent_again(
         patch.setattr(Producer, "commit", never)
         with pytest.raises(Retryable, match="did not confirm in time"):
             await sink.send(items[10:])
-    assert await sink.open() == 10
+    assert await sink.open() == Position(10, "ual_000010")
     assert await shown(broker, topic) == sorted(bodies(items[:10]))
     await sink.send(items[10:])
     assert await shown(broker, topic) == sorted(bodies(items))
@@ -92,7 +92,7 @@ async def test_a_commit_whose_answer_was_lost_is_found_at_the_next_open(
         with pytest.raises(Retryable) as raised:
             await sink.send(items)
     assert raised.value.unanswered
-    assert await sink.open() == 20
+    assert await sink.open() == Position(20, "ual_000020")
     assert await shown(broker, topic) == sorted(bodies(items))
 
 
@@ -103,7 +103,7 @@ async def test_whoever_is_fenced_says_so_and_does_not_fence_back(
     items = make_items(30)
     await first.open()
     await first.send(items[:10])
-    assert await second.open() == 10
+    assert await second.open() == Position(10, "ual_000010")
     await second.send(items[10:20])
     with pytest.raises(Retryable) as raised:
         await first.send(items[10:20])
@@ -149,7 +149,7 @@ async def test_a_transaction_that_took_too_long_is_not_taken_for_another_process
         with pytest.raises(Retryable) as raised:
             await sink.send(make_items(10))
     assert raised.value.kind == "fenced"
-    assert await sink.open() == 0
+    assert await sink.open() == Position(0)
     await sink.send(make_items(10))
     assert await shown(broker, topic) == sorted(bodies(make_items(10)))
 
@@ -179,20 +179,20 @@ async def test_after_a_rollback_what_the_topic_has_is_left_out(
     await sink.send(items[20:40])
     await sink.close()
     again = make_sink(**ONCE, message_key="id")
-    assert await again.open() == 40
+    assert await again.open() == Position(40, items[39].event.id)
     await again.rolled_back(25)
     await again.rolled_back(25)  # told twice, as after a failure
     await again.send(renumbered(items[25:45], 1000))
     await again.close()
     third = make_sink(**ONCE, message_key="id")
-    assert await third.open() == 1019
+    assert await third.open() == Position(1019, items[44].event.id)
     await third.send(renumbered([*items[30:40], *items[45:50]], 1020))
     await third.close()
     earlier = make_sink(**ONCE, message_key="id")
-    assert await earlier.open() == 1034
+    assert await earlier.open() == Position(1034, items[49].event.id)
     await earlier.rolled_back(10)
     await earlier.send(renumbered(items[10:], 2000))
-    assert await earlier.open() == 2049
+    assert await earlier.open() == Position(2049, items[59].event.id)
     assert await shown(broker, topic) == sorted(bodies(items))
 
 
@@ -205,7 +205,7 @@ async def test_events_from_before_a_rollback_move_the_position_though_nothing_is
     await sink.send(items)
     await sink.rolled_back(0)
     await sink.send(renumbered(items, 100))
-    assert await sink.open() == 109
+    assert await sink.open() == Position(109, items[9].event.id)
     assert await shown(broker, topic, committed=False) == sorted(bodies(items))
 
 
@@ -241,7 +241,7 @@ async def test_the_position_is_found_behind_many_of_others(
         theirs.produce(f"{topic}.checkpoint", b"{}", f"key-{number}", partition=0)
     theirs.flush(20)
     del theirs
-    assert await sink.open() == 5
+    assert await sink.open() == Position(5, "ual_000005")
 
 
 async def test_the_position_is_waited_for_while_anothers_transaction_hides_it(
@@ -259,7 +259,7 @@ async def test_the_position_is_waited_for_while_anothers_transaction_hides_it(
     await asyncio.sleep(0.5)
     await asyncio.to_thread(theirs.abort_transaction, 20)
     del theirs
-    assert await opening == 5
+    assert await opening == Position(5, "ual_000005")
 
 
 async def test_a_transaction_that_does_not_end_is_named(broker: KafkaBroker, topic: str, make_sink: MakeSink) -> None:
