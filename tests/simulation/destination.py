@@ -20,6 +20,7 @@ class Attempt:
 
     life: int
     number: int
+    at: float
     accepted: int = 0
     """How many of its events, from the first, the sender was told are in."""
 
@@ -89,7 +90,7 @@ class Destination:
 
     async def receive(self, batch: Sequence[Item]) -> None:
         """Take *batch*, or do what it has been told to do instead."""
-        attempt = Attempt(self.life, len(self.attempts))
+        attempt = Attempt(self.life, len(self.attempts), asyncio.get_running_loop().time())
         self.attempts.append(attempt)
         await asyncio.sleep(self.plan.latency)
         try:
@@ -205,7 +206,8 @@ class WorldSink(Sink[WorldSettings]):
             case "misconfigured":
                 raise Misconfigured("the token is wrong")
             case "absurd" if len(destination.attempts) % 3 == 0:
-                destination.attempts.append(Attempt(destination.life, len(destination.attempts)))
+                now = asyncio.get_running_loop().time()
+                destination.attempts.append(Attempt(destination.life, len(destination.attempts), now))
                 raise Refused("an opening has no event to refuse")
             case "stale" if destination.position is not None:
                 destination.trouble = "caught up"  # what it was sent before is on its way, and not seen yet

@@ -120,7 +120,7 @@ class Splunk(Destination):
 
     def _indexed(self, envelope: Envelope) -> None:
         now = asyncio.get_running_loop().time()
-        attempt = Attempt(self.life, len(self.receipts))
+        attempt = Attempt(self.life, len(self.receipts), now)
         self.receipts.append(Receipt(attempt, 0, now, _log_id(envelope), orjson.dumps(envelope["event"])))
 
     def _hear(self, sender: Process, ids: list[str], crashes: int) -> None:

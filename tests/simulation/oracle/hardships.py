@@ -37,6 +37,12 @@ def lost_sight_of(stage: "Stage", before: Receipt, after: Receipt) -> bool:
     return any(one.life in lives and before.at >= one.backed_up - OPENING for one in stage.storage.restored)
 
 
+def copied_in(stage: "Stage", life: int, by: int) -> float | None:
+    """When the journal that life *by* has was copied beside life *life*; what that knew in memory is not in it."""
+    copies = [one.backed_up for one in stage.storage.restored if life < one.life <= by]
+    return next((at for at in copies if stage.lives[life].started <= at < stage.lives[life + 1].started), None)
+
+
 def put_back_between(stage: "Stage", told: int, by: int) -> bool:
     """Whether a journal was put back between two lives."""
     return any(told < one.life <= by for one in stage.storage.restored)
