@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import os
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -19,8 +21,17 @@ _DESCRIPTORS = Path("/proc/self/fd")
 
 
 def pytest_configure() -> None:
-    """Let nobody make an event loop merely by asking for the current one, as looptime does before synchronous tests."""
+    """Draw the first seed of the worlds, the same for all processes of this run.
+
+    And let nobody make an event loop merely by asking for the current one, as looptime does before synchronous tests.
+    """
+    os.environ.setdefault("SIMULATED_FIRST", str(secrets.randbelow(10**9)))
     asyncio.set_event_loop(None)
+
+
+def pytest_report_header() -> str:
+    """Say which worlds this run plays."""
+    return f"worlds from seed {os.environ['SIMULATED_FIRST']} (SIMULATED_FIRST={os.environ['SIMULATED_FIRST']} repeats)"
 
 
 @pytest.hookimpl(tryfirst=True)

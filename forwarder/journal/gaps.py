@@ -15,7 +15,7 @@ class SourceState:
     start: int | None = None
     """Lower bound of what is collected; None until the first answer fixes it."""
     head: int | None = None
-    """Newest trusted ``created-at`` that was read; None before the first page."""
+    """Newest trusted ``created-at`` at the top of a walk; None before the first page that has one."""
     proven: int | None = None
     """Server time at which the last closed walk from the top was opened."""
     swept: int | None = None

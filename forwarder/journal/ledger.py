@@ -139,6 +139,10 @@ def _page(
 ) -> Changes:
     if not gap.started:
         source, gap = _start(source, gap, page)
+    elif source.head is None and gap.opened is not None:
+        # No date of the first page could be trusted, so this walk has no head yet. One below it does as well, unless it
+        # is later than the walk: what is made until then is no walk's yet.
+        source = replace(source, head=_newest(page, gap.opened))
     above = gap.cursor_at
     passed = passed_over(gap, latest(*(row.at for row in page.rows)))
     fresh, seen, deepest = _take(source, gap, page, known)
@@ -182,10 +186,14 @@ def _walk_on(
 
 
 def _start(source: SourceState, gap: Gap, page: PageRead) -> tuple[SourceState, Gap]:
-    trusted = [row.at for row in page.rows if row.at is not None and row.at <= page.server_time]
-    ceil = max(trusted, default=None)
+    ceil = _newest(page, page.server_time)
     source = replace(source, head=latest(source.head, ceil))
     return source, replace(gap, started=True, opened=page.asked, ceil=ceil)
+
+
+def _newest(page: PageRead, until: int) -> int | None:
+    """The newest date of the page that is no later than *until*: what is, is wrong."""
+    return max((row.at for row in page.rows if row.at is not None and row.at <= until), default=None)
 
 
 def _take(

@@ -193,6 +193,21 @@ def test_a_young_log_that_ends_with_what_is_older_than_the_start_has_lost_nothin
     assert step(state, gap, [], page, {}, BEGINNING).holes == []
 
 
+def test_a_first_walk_whose_first_page_has_no_date_takes_its_head_from_a_later_one() -> None:
+    """Or each poll would be a first walk, down to the end. What is dated later than the walk's beginning is wrong."""
+    source, gap = SourceState(), Gap(id=1, floor=None, based=False, mark=0, sweep=True)
+    pages = ([Row("ual_9", None), Row("ual_8", 99_999)], [Row("ual_7", 1001), Row("ual_6", 990), Row("ual_5", 980)])
+    heads = []
+    for rows in pages:
+        changes = step(source, gap, [], PageRead(rows, rows[-1].id, 1002, 1000), {}, BEGINNING)
+        source, gap = changes.source, changes.gap
+        heads.append(source.head)
+    assert heads == [None, 990]
+    poll = next_poll(source, [gap], gap_id=2, mark=5, now=1010, lookback=60, sweep_interval=600)
+    assert poll is not None
+    assert (poll.based, poll.floor, poll.sweep) == (True, 990, False)
+
+
 def test_a_young_log_that_was_empty_before_has_lost_nothing() -> None:
     """A second walk is opened while the first one that finds records is under way, and comes to the list's end, too."""
     state = SourceState(start=0, head=1000, proven=900, swept=900, complete_from=0)
