@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from forwarder import __version__
-from forwarder.cli import check, config, dead_letters, demo, run, simulate, status
+from forwarder.cli import check, config, dead_letters, demo, journal, run, simulate, status
 from forwarder.cli.context import Invocation
 from forwarder.errors import ConfigurationError, ForwarderError
 
@@ -60,6 +60,7 @@ app.command("check")(check.check)
 app.command("config")(config.config)
 app.command("status")(status.status)
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(journal.app, name="journal")
 app.command("simulate", epilog=simulate.EPILOG)(simulate.simulate)
 app.command("demo")(demo.demo)
 

@@ -4,7 +4,7 @@
 and ``merging`` for its rarer ways; ``polls`` decides what is read next, and ``rules`` what is decided beside them.
 ``books`` carries a decision out, with the SQL of ``collecting`` and ``sightings``; ``delivering`` has the other
 half's. ``database``, ``file`` and ``integrity`` are SQLite, ``schema`` the tables, ``journal`` the door, and
-``status`` and ``letters`` what commands may read beside a daemon.
+``status``, ``letters`` and ``upkeep`` what commands may do beside a daemon.
 """
 
 from forwarder.journal.books import Collected
