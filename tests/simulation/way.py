@@ -43,6 +43,7 @@ class Way:
         self.kind = kind
         self.trouble = ""
         self.broken_at: list[float] = []
+        self._tunnels: set[asyncio.Task[None]] = set()
         self.overheard: list[bytes] = []
         self._network = network
         self._plain = plain
@@ -96,7 +97,7 @@ class Way:
             self._behind = self._network.protocol_factory(self._plain)
             await asyncio.get_running_loop().create_server(self._take, *HOST)
         if self.is_proxied:
-            await asyncio.start_server(self._tunnel, *PROXY)
+            await asyncio.start_server(self._dig, *PROXY)
 
     def suffer(self, trouble: str) -> None:
         """Go wrong as *trouble* says, and close what is open; with an empty one, be well again."""
@@ -132,6 +133,11 @@ class Way:
         shaken.add_done_callback(lambda done: done.exception())  # how it went, the client knows as well
         server = _Eavesdropper(self.overheard) if self.trouble == "untrusted" else self._behind()
         return SSLProtocol(loop, server, self._context, shaken, server_side=True)
+
+    def _dig(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tunnel = asyncio.get_running_loop().create_task(self._tunnel(reader, writer))
+        self._tunnels.add(tunnel)  # or one that waits for ever is nobody's, and ends with the next garbage
+        tunnel.add_done_callback(self._tunnels.discard)
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
