@@ -87,14 +87,16 @@ def _may_repeat(evidence: Evidence, destination: Destination, before: Receipt, a
     if after.attempt.life == life.number and "disk-error" not in evidence.kinds:  # which runs a worker anew
         return False
     # What was taken beyond an event that is still open is known in memory alone: a crash forgets it, and so does a copy
-    # of the journal. A batch that is halved, in search of the event that it is refused for, leaves so many halves.
-    halves = 0 if destination.plan.points_out else destination.plan.batch.bit_length()
+    # of the journal. A batch that is halved, in search of the event that it is refused for, leaves so many pieces; one
+    # of which a prefix is taken each time, as many as it has events.
+    pieces = 0 if destination.plan.points_out else destination.plan.batch.bit_length()
+    pieces = destination.plan.batch if "prefix" in evidence.answers else pieces
     between = range(before.attempt.number + 1, after.attempt.number)
     copied = hardships.copied_in(evidence.stage, life.number, after.attempt.life)
     until = math.inf if copied is None else copied
     sent = (one for one in destination.of(life.number) if one.number in between and one.at <= until)
     later = sum(one.accepted > 0 for one in sent)
-    in_flight = later <= 2 * destination.plan.in_flight + halves
+    in_flight = later <= 2 * destination.plan.in_flight + pieces
     return in_flight and (life.crashed or copied is not None or bool(evidence.kinds & DISK_TROUBLES))
 
 
