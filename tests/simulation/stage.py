@@ -220,7 +220,8 @@ class Stage:
         self.lives.append(life)
         for name in self.configured:
             self.destinations[name].life = number
-            self.known_since.setdefault(name, self.loop.time())
+            if number not in self.mistaken:  # which ends before it opens the journal
+                self.known_since.setdefault(name, self.loop.time())
         self.chronicle.note("life", f"{number} begins")
         self.storage.began(number)
         return life

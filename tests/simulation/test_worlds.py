@@ -59,6 +59,7 @@ KNOWN: dict[int, str] = {
     710000002242: "free pages that a failing disk did not give counted as damage of the journal",
     710000007835: "a list whose last record is shown without its id was to have lost nothing",
     740000003011: "a batch of which a prefix is taken each time was to need no more sends than one that is halved",
+    740000004702: "a sink of lives that had ended before they opened the journal was to be known to it",
     731000001884: "each poll was a first walk down to the end, for no date of the first page could be trusted",
     730000000033: "what was taken beyond a halved batch was to be known to a copy of the journal from meanwhile",
     600000000194: "walks of an emptied log that a known date in the future contradicts piled up at its top",

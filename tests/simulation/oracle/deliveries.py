@@ -175,7 +175,7 @@ def _is_due(evidence: Evidence, name: str, id_: str, made: Made) -> bool:
 
 
 def _from_the_first(evidence: Evidence, name: str) -> bool:
-    return evidence.stage.known_since[name] <= evidence.stage.lives[0].started
+    return evidence.stage.known_since[name] <= min(evidence.stage.known_since.values())
 
 
 def _is_reported(evidence: Evidence, made: Made) -> bool:
