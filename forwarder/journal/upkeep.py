@@ -60,6 +60,7 @@ def back_up(path: Path, target: Path) -> int:
     partial = target.with_name(target.name + ".partial")
     with closing(connect_read_only(path)) as db, reading(path):
         try:
+            partial.unlink(missing_ok=True)  # what one that was killed had left
             partial.touch(mode=0o600)
             _copy(db, partial)
             with closing(sqlite3.connect(uri(partial, "immutable=1"), uri=True)) as copy:

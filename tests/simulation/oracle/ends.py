@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+from forwarder.journal.upkeep import check
 from tests.peers.hec import TOKEN
 from tests.simulation.acts import KEYS
 from tests.simulation.life import Life
@@ -18,6 +19,8 @@ def violations(evidence: Evidence) -> Iterator[str]:
     """What of it was broken."""
     yield from _ends_as_promised(evidence)
     yield from _secrets_kept(evidence)
+    for about in check(evidence.stage.state / "forwarder.db").disagreements:
+        yield f"the journal's account does not agree with itself: {about}"
     disk = evidence.stage.disk
     if disk.seen:
         yield "what was to be redacted was on the disk"
