@@ -12,7 +12,7 @@ from tests.simulation.mutants import Mutant, mutants, plant
 from tests.simulation.plan import draw
 from tests.simulation.playing import Verdict, play_apart
 
-WORLDS = int(os.environ.get("SIMULATED_WORLDS", "48"))
+WORLDS = int(os.environ.get("SIMULATED_WORLDS", "32"))
 SHARES = 4
 FIRST = int(os.environ["SIMULATED_FIRST"])
 """Fresh worlds each time; those that found something once are played again for ever, see :data:`KNOWN`."""
