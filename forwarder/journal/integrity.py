@@ -52,11 +52,16 @@ def _look_over(path: Path, clock: Clock) -> str | None:
         deadline = clock.now() + CHECK_SECONDS * SECOND
         connection.set_progress_handler(lambda: int(clock.now() > deadline), 100_000)
         try:
-            found = connection.execute(f"PRAGMA quick_check({_FINDINGS})").fetchall()
+            return findings(connection, "quick_check")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
                 raise
             return None
+
+
+def findings(connection: sqlite3.Connection, pragma: str) -> str:
+    """What SQLite's *pragma* (``quick_check``, or ``integrity_check`` with the indexes) finds wrong, or ``ok``."""
+    found = connection.execute(f"PRAGMA {pragma}({_FINDINGS})").fetchall()
     return " ".join(" ".join(text for (text,) in found).split())
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from forwarder.errors import JournalUnavailable
 from forwarder.journal.file import connect_read_only, reading
-from forwarder.journal.integrity import damaged, uri
+from forwarder.journal.integrity import damaged, findings, uri
 
 _DISAGREEMENTS = {
     "the number of known ids": "known != (SELECT count(*) FROM ids WHERE source = source.id)",
@@ -90,9 +90,9 @@ def _sync(directory: Path) -> None:
 
 
 def _raise_if_damaged(db: sqlite3.Connection, path: Path) -> None:
-    found = [text for (text,) in db.execute("PRAGMA integrity_check(10)")]
-    if found != ["ok"]:
-        raise damaged(path, " ".join(" ".join(found).split()))
+    found = findings(db, "integrity_check")
+    if found != "ok":
+        raise damaged(path, found)
 
 
 def _count(db: sqlite3.Connection, rows: str) -> int:

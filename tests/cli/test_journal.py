@@ -52,6 +52,13 @@ def call(journal: Path, *words: str) -> Result:
     return CliRunner().invoke(app, ("journal", *words), env=variables(journal))
 
 
+def run(journal: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own, for what becomes of an error: Python with *words*."""
+    return subprocess.run(
+        [sys.executable, *words], env=os.environ | variables(journal), capture_output=True, text=True, check=False
+    )
+
+
 def test_a_sound_journal_is_said_to_be_with_what_it_holds(journal: Path) -> None:
     result = call(journal, "check")
     assert result.exit_code == 0
@@ -65,13 +72,7 @@ def test_a_damaged_journal_ends_with_74_and_leaves_no_copy(journal: Path, tmp_pa
     content[middle : middle + 4096] = b"\x5a" * 4096
     journal.write_bytes(content)
     for words in (["check"], ["backup", str(tmp_path / "copy.db")]):
-        done = subprocess.run(
-            [sys.executable, "-m", "forwarder", "journal", *words],
-            env=os.environ | variables(journal),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run(journal, "-m", "forwarder", "journal", *words)
         assert done.returncode == 74, done
         assert "is damaged" in done.stderr
     assert not [file for file in tmp_path.iterdir() if "copy" in file.name]
@@ -147,13 +148,7 @@ def test_a_copy_for_which_there_is_no_room_is_said_so_and_leaves_nothing(journal
         "from forwarder.cli import main\n"
         "main()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, "journal", "backup", str(tmp_path / "copy.db")],
-        env=os.environ | variables(journal),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run(journal, "-c", program, "journal", "backup", str(tmp_path / "copy.db"))
     assert done.returncode == 73, done
     assert "the copy" in done.stderr
     assert "could not be made" in done.stderr
