@@ -1,6 +1,6 @@
 """Every interleaving of a few records, polls, pages, lost cursors and crashes, in the real ledger.
 
-``INTERLEAVINGS`` in the environment sets how many records the largest of them has (see docs/acceptance.md).
+``INTERLEAVINGS`` in the environment adds what takes longer, with so many records (see docs/acceptance.md).
 """
 
 import os
@@ -12,20 +12,26 @@ import pytest
 
 from forwarder.journal import ledger, polls
 from forwarder.journal.gaps import Gap, Outcome
-from tests.simulation.interleavings import Bounds, Loss, State, explore, in_one_transaction, shorten
+from tests.simulation.interleavings.exploring import explore
+from tests.simulation.interleavings.moves import in_one_transaction, shorten
+from tests.simulation.interleavings.state import Bounds, Loss, State
 
 SMALL = (
+    Bounds(records=6, ticks=1, late=False, lies=()),
+    Bounds(records=3, ticks=1, late=False),
     Bounds(records=2, ticks=3),
     Bounds(records=2, ticks=2, start=1),
-    Bounds(records=3, ticks=1, late=False, lies=("refused",)),
 )
-"""What a few seconds are enough for, each whole."""
+"""What a few seconds are enough for, each whole: six records, and with fewer all that can go wrong."""
 
 MIDDLE = (
-    Bounds(records=3, ticks=1, lies=("refused",)),
-    Bounds(records=4, ticks=1, gaps=1),
+    Bounds(records=6, ticks=1, lies=()),
+    Bounds(records=6, ticks=2, late=False, lies=()),
+    Bounds(records=6, ticks=1, late=False, lies=("refused",)),
+    Bounds(records=4, ticks=1, late=False),
+    Bounds(records=3, ticks=1),
 )
-"""What takes half a minute, each whole."""
+"""What takes a minute or two, each whole: six records with one more trouble, and fewer with more of them."""
 
 LARGE = int(os.environ.get("INTERLEAVINGS", "0"))
 
@@ -48,17 +54,17 @@ def test_nothing_is_lost_in_any_interleaving(bounds: Bounds) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("bounds", MIDDLE, ids=str)
-def test_nothing_is_lost_in_any_interleaving_of_a_few_more(bounds: Bounds) -> None:
-    """The same with a late record beside two gaps, and with more records in one."""
+def test_nothing_is_lost_in_any_interleaving_with_more_troubles(bounds: Bounds) -> None:
+    """The same with a late record, a sweep more, and lost cursors."""
     test_nothing_is_lost_in_any_interleaving(bounds)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-@pytest.mark.skipif(not LARGE, reason="INTERLEAVINGS says how many records; it takes minutes to hours")
-def test_nothing_is_lost_in_any_interleaving_of_more_records() -> None:
-    """The same with as many records as are asked for."""
-    test_nothing_is_lost_in_any_interleaving(Bounds(records=LARGE, ticks=2))
+@pytest.mark.skipif(not LARGE, reason="INTERLEAVINGS says how many records; six take a quarter of an hour")
+def test_nothing_is_lost_in_any_interleaving_with_troubles_together() -> None:
+    """The same with a late record and refused cursors at once."""
+    test_nothing_is_lost_in_any_interleaving(Bounds(records=LARGE, ticks=1, lies=("refused",)))
 
 
 def page_in_two_transactions(state: State, gap: Gap, outcome: Outcome, start: int) -> Iterator[State]:
@@ -71,7 +77,7 @@ def page_in_two_transactions(state: State, gap: Gap, outcome: Outcome, start: in
 def test_a_page_in_two_transactions_is_found_out() -> None:
     """A crash between them leaves records above the cursor of which nothing is known."""
     with pytest.raises(Loss, match=r"I1|never became known"):
-        explore(Bounds(records=2, ticks=2), step=page_in_two_transactions)
+        explore(Bounds(records=2, ticks=2), page_in_two_transactions)
 
 
 def test_a_sweep_from_now_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
