@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 
-from tests.simulation.plan import Plan, draw
+from tests.simulation.drawing import draw
 from tests.simulation.playing import Verdict, play, play_apart
 from tests.simulation.shrink import shrink
 
@@ -55,7 +55,7 @@ def _play_all(seeds: range, *, jobs: int, fail_fast: bool) -> int:
 
 
 def _replay(seed: int, without: str) -> int:
-    plan: Plan = draw(seed).without([int(number) for number in without.split(",") if number])
+    plan = draw(seed).without([int(number) for number in without.split(",") if number])
     for number, happening in enumerate(draw(seed).happenings):
         print(f"{number:4d} {happening}")
     verdict = play(plan, verbose=True)

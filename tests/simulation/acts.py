@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.simulation.chronicle import Made
+from tests.simulation.drawing.surroundings import BROKEN_KEYS
 from tests.simulation.plan import MISTAKES, Happening, Kind
-from tests.simulation.surroundings import BROKEN_KEYS
 
 if TYPE_CHECKING:
     from tests.simulation.stage import Stage

@@ -21,13 +21,13 @@ from tests.simulation.acts import KEYS, calm, happen
 from tests.simulation.chronicle import Chronicle, Claim, Made, Requests
 from tests.simulation.destination import Destination, WorldSink
 from tests.simulation.disk import Disk
+from tests.simulation.drawing.surroundings import ODD_IDS
 from tests.simulation.life import Life, OurClock, begin, configure_logs, variables
 from tests.simulation.loop import Deadlock, Exhausted, SimulatedLoop, current_process
 from tests.simulation.network import Network
 from tests.simulation.plan import Plan, SinkPlan
 from tests.simulation.splunk import Splunk
 from tests.simulation.storage import Storage
-from tests.simulation.surroundings import ODD_IDS
 from tests.simulation.way import CREDENTIALS, PROXY, Way
 
 BEGINNING = 1000.0

@@ -30,7 +30,7 @@ def world(*happenings: Happening, duration: float = 60.0, **changes: Any) -> Pla
         sinks=(ONE, replace(ONE, name="two", remembers=True, latency=0.5)),
     )
     news = [at(moment, "append", 2) for moment in (5.0, 0.4 * duration, 0.6 * duration, 0.8 * duration)]
-    return replace(quiet, happenings=tuple(sorted([*happenings, *news], key=lambda one: one.at)), **changes)
+    return replace(quiet, **changes).having(*happenings, *news)
 
 
 @pytest.mark.parametrize("end", ["stop", "power"])

@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.plan import MISTAKES, ODD, Happening
-from tests.simulation.playing import Verdict
-from tests.simulation.quiet import QUIET, SINK, kept
-from tests.simulation.surroundings import (
+from tests.simulation.drawing.oddities import ODD
+from tests.simulation.drawing.surroundings import (
     BROKEN_KEYS,
     OF_LOOK_UPS,
     PROXY_TROUBLES,
     TLS_TROUBLES,
     UNPLANNED,
-    Way,
 )
+from tests.simulation.plan import MISTAKES, Happening, Route
+from tests.simulation.playing import Verdict
+from tests.simulation.quiet import QUIET, SINK, kept
 
 POLL = QUIET.poll_interval
 
@@ -27,8 +27,7 @@ def played(*happenings: Happening, **changes: Any) -> Verdict:
     """
     end = max([QUIET.duration, *(one.at + one.lasts + 10 * POLL for one in happenings)])
     news = [Happening(at, "append", 3) for at in range(7, int(end), 20)]
-    every = tuple(sorted([*happenings, *news], key=lambda one: one.at))
-    return kept(replace(QUIET, duration=end, happenings=every, **changes))
+    return kept(replace(QUIET, duration=end, **changes).having(*happenings, *news))
 
 
 def test_every_mistake_in_the_configuration_ends_a_life_at_once_and_loses_nothing() -> None:
@@ -77,7 +76,7 @@ def test_ids_of_any_kind_are_ids_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("way", ["localhost", "tls", "proxy", "proxy-password"])
-def test_every_trouble_of_a_way_heals_while_the_daemon_runs(way: Way) -> None:
+def test_every_trouble_of_a_way_heals_while_the_daemon_runs(way: Route) -> None:
     troubles: tuple[str, ...] = {"localhost": (), "tls": TLS_TROUBLES}.get(way, PROXY_TROUBLES)
     verdict = played(*(Happening(20.0 + 120.0 * n, "way", one, 60.0) for n, one in enumerate(troubles)), way=way)
     assert verdict.figures["lives"] == (3 if "socks" in troubles else 1)  # the environment is read at the start

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.drawing import draw
 from tests.simulation.mutants import Mutant, mutants, plant
-from tests.simulation.plan import draw
 from tests.simulation.playing import Verdict, play_apart
 
 WORLDS = int(os.environ.get("SIMULATED_WORLDS", "32"))
@@ -99,7 +99,7 @@ def test_worlds_that_were_misjudged_once_keep_every_promise(share: int) -> None:
 def test_the_same_seed_is_the_same_world_to_the_byte() -> None:
     """Every request, delivery and log line at its moment, whatever order Python's sets happen to have."""
     program = (
-        "from tests.simulation.plan import draw\n"
+        "from tests.simulation.drawing import draw\n"
         "from tests.simulation.playing import play_apart\n"
         "print([(one.seed, one.trace) for one in play_apart([draw(7), draw(40)], jobs=1)])\n"
     )

@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 import trustme
 
-from tests.simulation import surroundings
 from tests.simulation.network import Network
+from tests.simulation.plan import Route
 
 HOST = ("persona.example", 443)
 PROXY = ("proxy.example", 3128)
@@ -39,7 +39,7 @@ class Way:
     :ivar overheard: what was said to a server whose certificate is not to be trusted
     """
 
-    def __init__(self, kind: surroundings.Way, network: Network, plain: tuple[str, int], folder: Path) -> None:
+    def __init__(self, kind: Route, network: Network, plain: tuple[str, int], folder: Path) -> None:
         self.kind = kind
         self.trouble = ""
         self.broken_at: list[float] = []
