@@ -7,7 +7,7 @@ import pytest
 
 from tests.simulation.plan import Happening, Kind, Plan
 from tests.simulation.quiet import QUIET, SINK, kept
-from tests.simulation.storage import TROUBLES
+from tests.simulation.storage.troubles import TROUBLES
 
 ONE = replace(SINK, batch=10)
 
