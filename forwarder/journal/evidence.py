@@ -53,6 +53,18 @@ def is_older(rows: Sequence[Row], index: int, before: int, start: int) -> bool:
     return len(above) >= WITNESSES and max(*above, *below) < start
 
 
+def credible(at: int | None, gap: Gap, retention: int) -> int | None:
+    """The date *at* of a record that the walk has read, unless the *retention* says that it is wrong.
+
+    What had left the list when the walk began cannot be in it. Where nobody had looked for so long that something may
+    have left unread, such a date would say that nothing did; and one wrong date decides nothing.
+    """
+    if at is None or gap.proven_then is None or gap.opened is None:
+        return at
+    expired = gap.opened - retention
+    return None if at < expired and gap.proven_then < expired else at
+
+
 def list_end(rows: Sequence[Row], above: int | None) -> int | None:
     """The time at which the list ends: the second lowest of its last records, since one of them may be wrong.
 

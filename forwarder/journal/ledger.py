@@ -33,6 +33,7 @@ from forwarder.journal.detours import go_back, passed_over, remember, step_over
 from forwarder.journal.evidence import (
     caught_up,
     complete_above,
+    credible,
     is_known_tail,
     is_older,
     is_page_one,
@@ -163,10 +164,12 @@ def _walk_on(
     if reached_floor(source, gap, page, known):
         return _close(source, gap, page, ended=False)
     if page.next is None:
-        last = page.rows[-1] if page.rows else None
+        rows = [replace(row, at=credible(row.at, gap, RETENTION)) for row in page.rows]
+        above = credible(above, gap, RETENTION)
+        last = rows[-1] if rows else None
         last_known = last is not None and is_known_tail(source, gap, last.id, last.at, known)
-        at_end = replace(gap, cursor_at=list_end(page.rows, above))
-        whole_from = complete_above(page.rows, above)
+        at_end = replace(gap, cursor_at=list_end(rows, above))
+        whole_from = complete_above(rows, above)
         return _close(source, at_end, page, ended=not (gap.based and last_known), whole_from=whole_from)
     for older in opened_before(gap, others):
         if caught_up(older, page):
@@ -259,6 +262,7 @@ def _empty(source: SourceState, gap: Gap, page: PageRead, known: Mapping[str, in
     at = gap.cursor or ""
     doubts = gap.doubts + 1 if gap.doubt == at else 1
     if doubts >= _believed(gap, page):
+        gap = replace(gap, cursor_at=credible(gap.cursor_at, gap, RETENTION))
         last_known = gap.cursor is not None and is_known_tail(source, gap, gap.cursor, gap.cursor_at, known)
         return _close(source, gap, page, ended=not (gap.based and last_known))
     return Changes(source, replace(go_back(gap), doubt=at, doubts=doubts))

@@ -193,6 +193,28 @@ def test_a_young_log_that_ends_with_what_is_older_than_the_start_has_lost_nothin
     assert step(state, gap, [], page, {}, BEGINNING).holes == []
 
 
+@pytest.mark.parametrize("ends_empty", [False, True])
+@pytest.mark.parametrize("before", [(), (Row("ual_3", 299 * DAY), Row("ual_2", 298 * DAY), Row("ual_1", 297 * DAY))])
+def test_a_wrong_date_hides_no_loss_after_an_outage_longer_than_the_retention(
+    before: tuple[Row, ...], *, ends_empty: bool
+) -> None:
+    """The last record claims to be older than the start: were it so, it would have left the list before all others."""
+    state = SourceState(start=DAY, head=2 * DAY, proven=2 * DAY, swept=2 * DAY, complete_from=DAY)
+    gap = next_poll(state, [], gap_id=2, mark=5, now=300 * DAY, lookback=HOUR, sweep_interval=HOUR)
+    assert gap is not None
+    rows = (*before, Row("ual_0", 0))
+    now = 300 * DAY
+    found = step(state, gap, [], PageRead(rows, "ual_0" if ends_empty else None, now, now), {}, 0)
+    for _ in range(5 if ends_empty else 0):
+        assert found.holes == []
+        found = step(found.source, found.gap, [], PageRead((), None, now, now, empty=True), {}, 0)
+        if found.state == "open":
+            found = step(found.source, found.gap, [], PageRead(rows, "ual_0", now, now), {}, 0)
+    assert found.state == "closed"
+    until = 298 * DAY if before and not ends_empty else now - RETENTION
+    assert found.holes == [Hole("lost", 2 * DAY - HOUR, until)]
+
+
 def test_a_first_walk_whose_first_page_has_no_date_takes_its_head_from_a_later_one() -> None:
     """Or each poll would be a first walk, down to the end. What is dated later than the walk's beginning is wrong."""
     source, gap = SourceState(), Gap(id=1, floor=None, based=False, mark=0, sweep=True)

@@ -36,6 +36,7 @@ KNOWN: dict[int, str] = {
     700000006146: "a journal from a backup gave the numbers of the lost one again, for our clock had been put back",
     710000002242: "free pages that a failing disk did not give counted as damage of the journal",
     731000001884: "each poll was a first walk down to the end, for no date of the first page could be trusted",
+    750000003935: "after an outage longer than the retention a wrong date at the list's end hid what was lost",
     600000000194: "walks of an emptied log that a known date in the future contradicts piled up at its top",
 }
 """Seeds that found a fault of the daemon, with what they found."""
