@@ -8,7 +8,7 @@ from collections import Counter
 
 from tests.simulation.drawing import draw
 from tests.simulation.playing import Verdict, play, play_apart
-from tests.simulation.shrink import shrink
+from tests.simulation.shrink import Cut, read_cut, shrink
 
 TOLD_EVERY = 100
 """Worlds between two lines, where there is no terminal for a progress bar."""
@@ -23,9 +23,14 @@ def main() -> int:
     parser.add_argument("--fail-fast", action="store_true", help="end at the first broken promise, without shrinking")
     parser.add_argument("--replay", type=int, metavar="SEED", help="play this one world, telling all that happens")
     parser.add_argument("--without", default="", help="with --replay: numbers of happenings to leave out, by comma")
+    parser.add_argument("--with", default="", dest="simpler", help="with --replay: what is to be simpler, as shrunk")
     options = parser.parse_args()
     if options.replay is not None:
-        return _replay(options.replay, options.without)
+        try:
+            cut = read_cut(options.replay, options.simpler, options.without)
+        except ValueError as error:
+            parser.error(str(error))
+        return _replay(cut)
     first = secrets.randbelow(10**9) if options.first is None else options.first
     print(f"{options.seeds} worlds from seed {first}", flush=True)
     return _play_all(range(first, first + options.seeds), jobs=options.jobs, fail_fast=options.fail_fast)
@@ -49,18 +54,20 @@ def _play_all(seeds: range, *, jobs: int, fail_fast: bool) -> int:
         f"{told}, {sums['simulated'] / 86400:,.0f} simulated days"
     )
     for verdict in broken[:3]:
+        cut = shrink(verdict.seed)
         print(f"\nseed {verdict.seed}, shrunk:")
-        print(shrink(draw(verdict.seed)))
+        for happening in cut.plan().happenings:
+            print(f"  {happening}")
+        print(cut.command(), flush=True)
     return 1 if broken else 0
 
 
-def _replay(seed: int, without: str) -> int:
-    plan = draw(seed).without([int(number) for number in without.split(",") if number])
-    for number, happening in enumerate(draw(seed).happenings):
-        print(f"{number:4d} {happening}")
-    verdict = play(plan, verbose=True)
+def _replay(cut: Cut) -> int:
+    for number, happening in enumerate(draw(cut.seed).happenings):
+        print(f"{number:4d} {happening}{'  (left out)' if number in cut.gone else ''}")
+    verdict = play(cut.plan(), verbose=True)
     _tell(verdict)
-    sys.stdout.flush()
+    print(f"trace {verdict.trace}", flush=True)
     return 1 if verdict.violations else 0
 
 
