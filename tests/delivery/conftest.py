@@ -53,10 +53,11 @@ class Rig:
         return task
 
     async def until(self, condition: Callable[[], object], seconds: float = 3600) -> None:
-        """Let (simulated) time pass until *condition* holds."""
+        """Let (simulated) time pass until *condition* holds, and a hundredth of that more at most."""
+        began = asyncio.get_running_loop().time()
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 # any condition, about parts that know no event of it
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(max(0.01, (asyncio.get_running_loop().time() - began) / 100))
 
     async def until_at(self, seq: int, name: str = "scripted", seconds: float = 3600) -> None:
         """Let time pass until the sink's cursor is *seq*."""

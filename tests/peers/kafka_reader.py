@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,13 @@ def read_topic(brokers: str, topic: str, *, committed: bool = True) -> list[Reco
             record
             for partition, (first, end) in bounds.items()
             if first < end
-            for record in _read_partition(consumer, topic, partition, end)
+            for record in _read_partition(consumer, topic, partition, first, end)
         ]
 
 
-def _read_partition(consumer: Any, topic: str, partition: int, end: int) -> Iterator[Record]:
-    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
+def _read_partition(consumer: Any, topic: str, partition: int, first: int, end: int) -> Iterator[Record]:
+    # Were it to look for the beginning itself, the library would wait half a second before it does.
+    consumer.assign([TopicPartition(topic, partition, first)])
     deadline = time.monotonic() + 30
     while True:
         message = consumer.poll(1)
