@@ -11,6 +11,7 @@ from asyncio.sslproto import SSLProtocol
 from base64 import b64encode
 from collections.abc import MutableMapping
 from contextlib import suppress
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -47,6 +48,7 @@ class Way:
         self.overheard: list[bytes] = []
         self._network = network
         self._plain = plain
+        self._own = copy_context()
         self._anchors = folder / "anchors.pem"
         if self.is_encrypted:
             self._renew()
@@ -130,7 +132,8 @@ class Way:
             return _Babbler()
         loop = asyncio.get_running_loop()
         shaken: asyncio.Future[Any] = loop.create_future()
-        shaken.add_done_callback(lambda done: done.exception())  # how it went, the client knows as well
+        # How it went, the client knows as well; unless it is dead, and runs no callback that would be its own.
+        shaken.add_done_callback(lambda done: done.exception(), context=self._own)
         server = _Eavesdropper(self.overheard) if self.trouble == "untrusted" else self._behind()
         return SSLProtocol(loop, server, self._context, shaken, server_side=True)
 
