@@ -72,12 +72,16 @@ def read_cut(seed: int, simpler: str, gone: str) -> Cut:
     return Cut(seed, tuple(pairs), tuple(int(number) for number in gone.split(",") if number))
 
 
-def shrink(seed: int, *, judge: Callable[[Plan], Verdict] | None = None) -> Cut:
+def _play(plan: Plan) -> Verdict:
+    (verdict,) = play_apart([plan], jobs=1)
+    return verdict
+
+
+def shrink(seed: int, *, judge: Callable[[Plan], Verdict] = _play) -> Cut:
     """Leave out what the world of *seed* does not need to fail; what fails otherwise is another world.
 
-    Of everything that breaks a promise, *judge* names the promises; by default the world is played.
+    *judge* says which promises a world breaks; by default it is played.
     """
-    judge = judge or _play
     kinds, cut = _kinds(judge(draw(seed))), Cut(seed)
 
     def fails_alike(smaller: Cut) -> bool:
@@ -113,11 +117,6 @@ def _with_fewer_records(plan: Plan, most: int) -> Plan:
             replace(one, what=min(one.what, most)) if one.kind == "append" else one for one in plan.happenings
         ),
     )
-
-
-def _play(plan: Plan) -> Verdict:
-    (verdict,) = play_apart([plan], jobs=1)
-    return verdict
 
 
 def _kinds(verdict: Verdict) -> set[str]:

@@ -62,7 +62,7 @@ def test_nothing_is_lost_in_any_interleaving_with_more_troubles(bounds: Bounds) 
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-@pytest.mark.skipif(not LARGE, reason="INTERLEAVINGS says how many records; six take a quarter of an hour")
+@pytest.mark.skipif(not LARGE, reason="INTERLEAVINGS says how many records; each more takes several times as long")
 def test_nothing_is_lost_in_any_interleaving_with_troubles_together() -> None:
     """The same with a late record and refused cursors at once."""
     test_nothing_is_lost_in_any_interleaving(Bounds(records=LARGE, ticks=1, lies=("refused",)))
