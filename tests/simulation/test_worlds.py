@@ -69,6 +69,7 @@ MISJUDGED: dict[int, str] = {
     740000003011: "a batch of which a prefix is taken each time was to need no more sends than one that is halved",
     740000004702: "a sink of lives that had ended before they opened the journal was to be known to it",
     730000000033: "what was taken beyond a halved batch was to be known to a copy of the journal from meanwhile",
+    226251620214306: "what a look-up was told after its page had given it up was to be obeyed",
 }
 """Seeds at which the oracle, or the world itself, was wrong: it expected what nobody had promised."""
 

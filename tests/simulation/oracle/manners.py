@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from forwarder.clock import SECOND, parse_rfc3339
+from tests.simulation.chronicle import Asked
 from tests.simulation.oracle.evidence import UNREADABLE, Evidence
 from tests.simulation.stage import REST_POLLS
 
@@ -55,13 +56,29 @@ def _throttling_obeyed(evidence: Evidence) -> Iterator[str]:
     Nor after a page that says that nothing is left: an hour at most, however far off the reset is. What an answer
     beside it asks for with ``Retry-After`` is kept, too, where a page was asked for.
     """
-    closed = (-1, 0.0)
+    closed, before = (-1, 0.0), -math.inf
     for asked in evidence.chronicle.asked:
         if asked.life == closed[0] and asked.at < closed[1]:
             yield f"life {asked.life} was told to wait until {closed[1]:.3f}, and asked at {asked.at:.3f}"
         wait = WAITS.get(asked.fault)
-        if wait is not None and not (asked.fault == "rate-odd" and asked.status != 200):
+        if wait is not None and _is_heard(evidence, before, asked):
             closed = (asked.life, asked.at + wait - 3 * evidence.plan.latency - 0.01)
+        before = asked.at
+
+
+def _is_heard(evidence: Evidence, before: float, asked: Asked) -> bool:
+    """Whether the daemon learnt what *asked* was told; the request *before* it came at that time.
+
+    A look-up may be given up by its page, which is collected while the look-up is on its way. Where a page is asked for
+    as the next thing after another was collected, it is the first to fail since, and that is told.
+    """
+    if asked.fault == "rate-odd":
+        return asked.status == 200
+    plan = evidence.plan
+    answered, told = asked.at + 0.5 * plan.latency, asked.at + 5 * plan.latency + 2 * plan.thread_delay
+    lines = [(when, line["event"]) for when, _, line in evidence.chronicle.lines if before < when <= told]
+    collected = any(event == "source.page_collected" and when <= answered for when, event in lines)
+    return not collected or any(event == "source.unavailable" and when >= asked.at for when, event in lines)
 
 
 def _at_rest(evidence: Evidence) -> Iterator[str]:
